@@ -1,0 +1,279 @@
+"""One answer of the service: blocks of lists, each item with its reasons, each list with its funnel."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from features.events import Kind
+from features.histories import Histories, Ragged
+from recommender.anchors import anchors_of
+from recommender.answers import Block, BlockRequest, Item, Shopper
+from recommender.blend import blend, parts_of, strongest_part
+from recommender.config import PlacementConfig
+from recommender.eligibility import Funnel, Mask, MaskCache
+from recommender.engine import Recommender, as_seen
+from recommender.group_answers import groups_block
+from recommender.picks import Pick, Shelf, down
+from recommender.queries import Queries
+from recommender.rules import Rules
+from recommender.sources.base import Reason, Source
+from recommender.sources.neighbours import NeighbourSource
+from recommender.sources.own_history import of_kinds
+from recommender.sources.ranking import RankingSource
+
+Codes = NDArray[np.int32]
+
+#: What a reason says that the item says too.
+_TOLD = ("support", "lift", "due_at", "due_probability")
+
+#: What a page needs to show a product. Margins and attributes stay inside.
+_SHOWN = ("title", "category", "brand", "price", "sale_price", "currency", "availability", "image_link")
+
+
+class Answerer:
+    """Answers requests from one recommender under one set of rules; holds nothing else but a cache of filters."""
+
+    def __init__(self, recommender: Recommender, rules: Rules) -> None:
+        self.recommender = recommender
+        self.rules = rules
+        self._masks = MaskCache(recommender.catalogue)
+        catalogue = recommender.catalogue
+        self._shelf = Shelf(catalogue.text("item_group_id").codes, catalogue.text("category").codes)
+        rankings = [name for name, source in recommender.sources.items() if isinstance(source, RankingSource)]
+        self._plain = PlacementConfig(sources={}, fallback=tuple(name for name in rankings if name == "best_sellers"))
+
+    @property
+    def placements(self) -> tuple[str, ...]:
+        """Names of the placements that can be asked for."""
+        return tuple(self.recommender.config.placements)
+
+    def answer(self, shopper: Shopper, requests: list[BlockRequest], at: int, *, explain: bool = False) -> list[Block]:
+        """Blocks in the order asked for; a product stands in one of them only.
+
+        Args:
+            shopper: who asks; unknown ids are ordinary.
+            requests: the blocks.
+            at: microseconds UTC: histories end before it.
+            explain: give each item what every source gave to its score.
+
+        Raises:
+            UnknownPlacement: no such placement.
+            features.filters.FilterError: a filter that cannot be honoured.
+        """
+        history = self.recommender.history(self.recommender.person(shopper), at)
+        taken: list[int] = []
+        blocks = []
+        for request in requests:
+            config = self.recommender.placement(request.placement)
+            make = self._groups_block if config.of == "groups" else self._products_block
+            blocks.append(make(request, config, history, at, taken, explain))
+        return blocks
+
+    def fallback(self, requests: list[BlockRequest], at: int) -> list[Block]:
+        """Blocks from the fallback chain alone, when answering failed: best sellers that a request allows.
+
+        Raises:
+            UnknownPlacement: no such placement.
+            features.filters.FilterError: a filter that cannot be honoured.
+        """
+        taken: list[int] = []
+        blocks = []
+        for request in requests:
+            config = self.recommender.placement(request.placement)
+            picks: list[Pick] = []
+            if config.of == "products":
+                out = ~self._shown(request, at)
+                out[self._codes((*request.exclude, *request.product_ids))] = True
+                out[taken] = True
+                picks = self._shelf.add([], down(self._chain(config, request.category), out), out, request.count)
+                taken += [pick.code for pick in picks]
+            items = [self._item(rank, pick, [{"code": "popular"}], {}) for rank, pick in enumerate(picks, start=1)]
+            blocks.append(Block(request.placement, items, [("fallback", 0, len(items))]))
+        return blocks
+
+    def _products_block(
+        self,
+        request: BlockRequest,
+        config: PlacementConfig,
+        history: Histories,
+        at: int,
+        taken: list[int],
+        explain: bool,
+    ) -> Block:
+        model, rules = self.recommender, self.rules
+        anchors = self._anchors(request, config, history)
+        category = request.category or self._category_of(anchors)
+        available, shown = model.catalogue.available(at), self._shown(request, at)
+        inside = self._masks.category(request.category) if request.category else None
+
+        allowed = shown if inside is None else shown & inside
+        query = as_seen(Queries(np.array([at]), history, Ragged.of([anchors.tolist()]), allowed), config)
+        total, parts = blend(model.sources, config.sources, query, len(model.catalogue))
+
+        funnel = Funnel(total.indices, total.data)
+        funnel.keep("in_stock", available[funnel.codes])
+        funnel.keep("filter", shown[funnel.codes])
+        if inside is not None:
+            funnel.keep("category", inside[funnel.codes])
+        named = np.concatenate([self._codes(request.exclude), anchors, np.array(taken, dtype=np.int32)])
+        funnel.drop("excluded", named)
+        bought = of_kinds(history, (Kind.PURCHASE,)).product if config.leave_out_bought else named[:0]
+        funnel.drop("bought", bought)
+        forbidden = rules.products("exclude", request.placement, category)
+        funnel.drop("rules", forbidden)
+        funnel.keep("substitutes", ~self._replaces(anchors, funnel.codes, config))
+
+        for codes, factor in rules.boosts(request.placement, category):
+            funnel.scores = np.where(np.isin(funnel.codes, codes), funnel.scores * np.float32(factor), funnel.scores)
+        buried = rules.products("bury", request.placement, category)
+        low = np.isin(funnel.codes, buried)
+        picks = self._chosen(funnel, ~low, parts, request.count, config)
+        out = ~shown
+        out[np.concatenate([named, forbidden])] = True
+        picks = self._shelf.pin(picks, rules.pins(request.placement, category), out, request.count)
+        funnel.step("count", len(picks))
+
+        if len(picks) < request.count:
+            out[bought] = True
+            out[self._replaces(anchors, np.arange(len(out)), config)] = True
+            chain = [] if config.may_be_empty else self._chain(config, category)
+            risen = out.copy()
+            risen[buried] = True
+            picks = self._shelf.add(picks, down(chain, risen), risen, request.count)
+            picks = self._shelf.add(picks, self._chosen(funnel, low, parts, request.count, config), out, request.count)
+            picks = self._shelf.add(picks, down(chain, out), out, request.count)
+            funnel.step("fallback", len(picks))
+        taken += [pick.code for pick in picks]
+        items = self._items(picks, query, parts, explain=explain)
+        everything = [*anchors.tolist(), *(pick.code for pick in picks)]
+        return Block(
+            request.placement, items, funnel.steps, {"bundle_total": self._total(everything)} if config.bundle else {}
+        )
+
+    def _groups_block(
+        self,
+        request: BlockRequest,
+        config: PlacementConfig,
+        history: Histories,
+        at: int,
+        taken: list[int],
+        explain: bool,
+    ) -> Block:
+        shown = self._shown(request, at)
+        anchors = self._anchors(request, config, history)
+        block = groups_block(self.recommender, request, config, history, anchors, shown, at, explain=explain)
+        if block.items:
+            return block
+        # A catalogue without categories and brands has no groups to show: products, then.
+        out = ~shown
+        out[self._codes(request.exclude)] = True
+        picks = self._shelf.add([], down(self._chain(self._plain, None), out), out, request.count)
+        items = self._items(picks, Queries(np.array([at]), history, Ragged.empty(1)), {}, explain=explain)
+        return Block(request.placement, items, [*block.funnel, ("fallback", 0, len(items))])
+
+    # What a request is about
+
+    def _anchors(self, request: BlockRequest, config: PlacementConfig, history: Histories) -> Codes:
+        """The products of the page, else what the placement takes from the shopper's history."""
+        return self._codes(request.product_ids) if request.product_ids else anchors_of(history, config.default_anchors)
+
+    def _codes(self, identifiers: tuple[str, ...]) -> Codes:
+        codes = self.recommender.catalogue.ids.codes(identifiers)
+        return codes[codes >= 0]
+
+    def _category_of(self, anchors: Codes) -> str | None:
+        """The category of the first anchor that has one."""
+        known = [code for code in self._shelf.category[anchors] if code >= 0]
+        return self.recommender.catalogue.text("category").values[int(known[0])] if known else None
+
+    # What may be shown
+
+    def _shown(self, request: BlockRequest, at: int) -> Mask:
+        """bool[products]: in stock and let through by the filter."""
+        available = self.recommender.catalogue.available(at)
+        return available if request.filter is None else available & self._masks.filter(request.filter)
+
+    def _replaces(self, anchors: Codes, codes: NDArray[Any], config: PlacementConfig) -> Mask:
+        """bool[codes]: what would be bought instead of an anchor: a variant of it, or described alike."""
+        found = np.isin(self._shelf.variant[codes], self._shelf.variant[anchors][self._shelf.variant[anchors] >= 0])
+        text = self.recommender.sources.get("text")
+        if config.substitutes == "drop" and len(anchors) and isinstance(text, NeighbourSource):
+            alike = text.strength(anchors, codes.astype(np.int32)).max(axis=0)
+            found |= alike >= self.recommender.config.substitute_similarity
+        return found
+
+    # What is chosen
+
+    def _chosen(
+        self, funnel: Funnel, rows: Mask, parts: dict[str, csr_array], count: int, config: PlacementConfig
+    ) -> list[Pick]:
+        """The best of some candidates (bool[candidates]), each with the source that speaks loudest for it."""
+        codes, scores = funnel.codes[rows], funnel.scores[rows]
+        places = self._shelf.choose(codes, scores, count, config.diversity)
+        return [Pick(int(codes[at]), float(scores[at]), strongest_part(parts, int(codes[at]))) for at in places]
+
+    def _chain(self, config: PlacementConfig, category: str | None) -> list[tuple[str, NDArray[np.int64]]]:
+        """The fallback chain: each ranking inside the category, then shop-wide, then anything in the catalogue."""
+        chain: list[tuple[str, NDArray[np.int64]]] = []
+        for name in config.fallback:
+            order = self.recommender.ranking(name).order
+            if category is not None:
+                chain.append((name, order[self._masks.category(category)[order]]))
+            chain.append((name, order))
+        return [*chain, ("catalogue", np.arange(len(self.recommender.catalogue)))]
+
+    # What is told
+
+    def _items(self, picks: list[Pick], query: Queries, parts: dict[str, csr_array], *, explain: bool) -> list[Item]:
+        reasons: dict[int, list[Reason]] = {}
+        for name in {pick.source for pick in picks}:
+            codes = np.array([pick.code for pick in picks if pick.source == name], dtype=np.int32)
+            told = self._reasons(name, query, codes)
+            reasons.update({int(code): [reason] for code, reason in zip(codes, told, strict=True)})
+        explained = [{"scores": parts_of(parts, pick.code)} if explain else {} for pick in picks]
+        return [
+            self._item(rank, pick, reasons[pick.code], extra)
+            for rank, (pick, extra) in enumerate(zip(picks, explained, strict=True), start=1)
+        ]
+
+    def _reasons(self, source: str, query: Queries, codes: Codes) -> list[Reason]:
+        if source == "pin":
+            return [{"code": "pinned"} for _ in codes]
+        if source == "catalogue":
+            return [{"code": "in_catalogue"} for _ in codes]
+        fitted: Source = self.recommender.sources[source]
+        return fitted.reasons(query, 0, codes)
+
+    def _item(self, rank: int, pick: Pick, reasons: list[Reason], extra: dict[str, Any]) -> Item:
+        catalogue = self.recommender.catalogue
+        told: list[Reason] = []
+        for reason in reasons:
+            clean = dict(reason)
+            if "product" in clean:
+                clean["product_id"] = catalogue.ids[clean.pop("product")]
+            if "due_at" in clean:
+                clean["due_at"] = _rfc3339(clean["due_at"])
+            told.append(clean)
+            extra = {
+                **{key: clean[key] for key in ("support", "lift", "due_at", "due_probability") if key in clean},
+                **extra,
+            }
+        identifier = catalogue.ids[pick.code]
+        product = catalogue.product(pick.code, _SHOWN)
+        return Item(
+            "product", identifier, rank, pick.score, 1.0, pick.source, pick.fallback_level, told, product, extra
+        )
+
+    def _total(self, codes: list[int]) -> float | None:
+        """What the products cost together now; None if a price is not known."""
+        total = float(self.recommender.catalogue.asked_price()[codes].sum())
+        return None if np.isnan(total) else round(total, 2)
+
+
+def _rfc3339(microseconds: int) -> str:
+    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,132 @@
+"""The configuration of a recommender: sources and placements. Defaults stand in ``defaults.toml``."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from recommender.anchors import DefaultAnchors
+from recommender.sources.als import AlsConfig
+from recommender.sources.base import Config
+from recommender.sources.cooccurrence import CooccurrenceConfig
+from recommender.sources.item_item import ItemItemConfig
+from recommender.sources.own_history import OwnHistoryConfig
+from recommender.sources.ranking import NewArrivalsConfig, OnSaleConfig, PopularityConfig, TrendConfig
+from recommender.sources.repurchase import RepurchaseConfig
+from recommender.sources.text import TextConfig
+from recommender.sources.transitions import TransitionsConfig
+
+SourceConfig = Annotated[
+    AlsConfig
+    | CooccurrenceConfig
+    | ItemItemConfig
+    | NewArrivalsConfig
+    | OnSaleConfig
+    | OwnHistoryConfig
+    | PopularityConfig
+    | RepurchaseConfig
+    | TextConfig
+    | TransitionsConfig
+    | TrendConfig,
+    Field(discriminator="kind"),
+]
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the field and says why."""
+
+
+class PlacementConfig(Config):
+    """One list on a page: where its candidates come from and what happens to them."""
+
+    sources: dict[str, Annotated[float, Field(gt=0)]]
+    """Weight of each source in the blend. Scores of a source are relative to its best candidate."""
+    of: Literal["products", "groups"] = "products"
+    """What is listed: products, or groups of products (categories and brands)."""
+    per: Literal["customer", "product"] = "customer"
+    """What a batch of lists is made for."""
+    profile: Literal["both", "anchors", "history"] = "both"
+    """What the sources look at: the products of the page, the shopper's history, or both."""
+    default_anchors: DefaultAnchors = "none"
+    """Taken from the shopper's history where the request names no product."""
+    leave_out_bought: bool = True
+    """Drop what the shopper bought before."""
+    substitutes: Literal["keep", "drop"] = "keep"
+    """Drop what would be bought instead of an anchor rather than with it."""
+    diversity: float = Field(0.0, ge=0, lt=1)
+    """How much a candidate loses for each one of its category already in the list."""
+    fallback: tuple[str, ...] = ("best_sellers",)
+    """Rankings that fill the list when its own sources run out, in this order; then the whole catalogue."""
+    may_be_empty: bool = False
+    """No fallback: the list is the shopper's own and may be empty."""
+    bundle: bool = False
+    """Answer with the total price of anchors and items together."""
+
+
+class RecommenderConfig(Config):
+    """Everything that training a recommender depends on, beside data and seed."""
+
+    sources: dict[str, SourceConfig]
+    """Candidate sources by name; several may be of one kind."""
+    group_sources: dict[str, SourceConfig]
+    """The same over groups (categories and brands) in place of products."""
+    placements: dict[str, PlacementConfig]
+    """Lists by name."""
+    substitute_similarity: float = Field(0.5, gt=0, le=1)
+    """Products whose descriptions are at least this alike (cosine, source ``text``) replace each other."""
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> RecommenderConfig:
+        for name, placement in self.placements.items():
+            known = self.sources if placement.of == "products" else self.group_sources
+            for source in (*placement.sources, *placement.fallback):
+                if source not in known:
+                    msg = f"placements.{name} names the source {source!r}; there are: {', '.join(sorted(known))}"
+                    raise ValueError(msg)
+            for source in placement.fallback:
+                if not isinstance(known[source], PopularityConfig | TrendConfig | NewArrivalsConfig | OnSaleConfig):
+                    msg = f"placements.{name}.fallback: {source!r} does not rank the whole shop"
+                    raise ValueError(msg)
+        return self
+
+    @staticmethod
+    def default(changes: Mapping[str, Any] | None = None) -> RecommenderConfig:
+        """The defaults, with ``changes`` (nested tables, as in a TOML file) laid over them.
+
+        ``sources`` and ``fallback`` of a placement are replaced whole, all other tables are merged.
+
+        Raises:
+            ConfigError: naming the first field at fault.
+        """
+        text = resources.files("recommender").joinpath("defaults.toml").read_text(encoding="utf-8")
+        return RecommenderConfig.of(overlay(tomllib.loads(text), changes or {}))
+
+    @staticmethod
+    def of(tables: Mapping[str, Any]) -> RecommenderConfig:
+        """From nested tables that hold everything, as ``model_dump`` writes them.
+
+        Raises:
+            ConfigError: naming the first field at fault.
+        """
+        try:
+            return RecommenderConfig.model_validate(tables)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"]) or "configuration"
+            msg = f"{place}: {first['msg'].removeprefix('Value error, ')}"
+            raise ConfigError(msg) from None
+
+
+def overlay(base: Mapping[str, Any], changes: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[str, Any]:
+    """``base`` with ``changes`` laid over it; the weights of a placement are replaced whole."""
+    merged = dict(base)
+    for key, value in changes.items():
+        here = (*path, key)
+        whole = len(here) == 3 and here[0] == "placements" and here[2] == "sources"
+        both_tables = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = overlay(merged[key], value, here) if both_tables and not whole else value
+    return merged

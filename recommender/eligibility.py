@@ -1,0 +1,73 @@
+"""What a list may hold: masks over the catalogue, and the funnel that shows what each of them dropped."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.catalogue import Catalogue
+from features.filters import evaluate
+
+Mask = NDArray[np.bool_]
+
+
+class Funnel:
+    """Candidates on their way to a list. codes: int32, scores: float32, of equal length."""
+
+    def __init__(self, codes: NDArray[np.int32], scores: NDArray[np.float32]) -> None:
+        self.codes, self.scores = codes, scores
+        self.steps: list[tuple[str, int, int]] = [("candidates", len(codes), len(codes))]
+
+    def keep(self, step: str, kept: Mask) -> None:
+        """Let through the candidates of a mask, bool[candidates]."""
+        before = len(self.codes)
+        if not kept.all():
+            self.codes, self.scores = self.codes[kept], self.scores[kept]
+        self.steps.append((step, before, len(self.codes)))
+
+    def step(self, step: str, left: int) -> None:
+        """Note what a step that is not a mask left."""
+        self.steps.append((step, self.steps[-1][2], left))
+
+    def drop(self, step: str, codes: NDArray[np.int32]) -> None:
+        """Drop some products."""
+        self.keep(step, ~np.isin(self.codes, codes))
+
+
+class MaskCache:
+    """Masks of filters and categories over one catalogue, the most recently used kept."""
+
+    def __init__(self, catalogue: Catalogue, size: int = 256) -> None:
+        self._catalogue = catalogue
+        self._size = size
+        self._masks: OrderedDict[tuple[str, str], Mask] = OrderedDict()
+
+    def filter(self, text: str) -> Mask:
+        """bool[products]: what a filter keeps.
+
+        Raises:
+            features.filters.FilterError: the filter cannot be honoured.
+        """
+        return self._remember(("filter", text))
+
+    def category(self, name: str) -> Mask:
+        """bool[products]: the products of a category and of those below it."""
+        return self._remember(("category", name))
+
+    def _remember(self, key: tuple[str, str]) -> Mask:
+        mask = self._masks.get(key)
+        if mask is None:
+            kind, text = key
+            catalogue = self._catalogue
+            mask = (
+                evaluate(text, catalogue.filterable, len(catalogue))
+                if kind == "filter"
+                else catalogue.in_category(text)
+            )
+            self._masks[key] = mask
+            if len(self._masks) > self._size:
+                self._masks.popitem(last=False)
+        self._masks.move_to_end(key)
+        return mask

@@ -1,0 +1,75 @@
+"""Products on their way into an answer: chosen among candidates, pinned, filled up from a fallback chain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.arrange import diversified, one_variant
+from recommender.eligibility import Mask
+
+Codes = NDArray[np.int32]
+
+#: Diversity chooses among this many candidates, or five times the count if that is more.
+_POOL = 50
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A product and where it came from. Level 0 is the placement's own source."""
+
+    code: int
+    score: float
+    source: str
+    fallback_level: int = 0
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """What choosing needs to know of a catalogue: int32[products] codes of variant group and category, -1 for none."""
+
+    variant: Codes
+    category: Codes
+
+    def choose(self, codes: Codes, scores: NDArray[np.float32], count: int, diversity: float) -> NDArray[np.int64]:
+        """Places of the ``count`` candidates to show, best first: ties by code, one variant, categories mixed."""
+        order = one_variant(np.lexsort((codes, -scores)), self.variant[codes])[: max(_POOL, 5 * count)]
+        return order[diversified(scores[order], self.category[codes[order]], count, diversity)]
+
+    def pin(self, picks: list[Pick], pins: Iterable[tuple[int, int]], out: Mask, count: int) -> list[Pick]:
+        """The list with pinned products (position from 1, code) at their places, other variants of them gone."""
+        for position, code in pins:
+            if not out[code]:
+                picks = [pick for pick in picks if not self._same(pick.code, code)]
+                picks.insert(position - 1, Pick(code, 0.0, "pin"))
+        return picks[:count]
+
+    def add(self, picks: list[Pick], more: Iterable[Pick], out: Mask, count: int) -> list[Pick]:
+        """The list with more behind it, up to ``count``, without what ``out`` (bool[products]) names and variants."""
+        picks = list(picks)
+        listed = {pick.code for pick in picks}
+        variants = {int(self.variant[pick.code]) for pick in picks} - {-1}
+        for pick in more:
+            if len(picks) >= count:
+                break
+            variant = int(self.variant[pick.code])
+            if not out[pick.code] and pick.code not in listed and variant not in variants:
+                picks.append(pick)
+                listed.add(pick.code)
+                variants.update({variant} - {-1})
+        return picks
+
+    def _same(self, one: int, other: int) -> bool:
+        return one == other or (self.variant[one] >= 0 and bool(self.variant[one] == self.variant[other]))
+
+
+def down(chain: list[tuple[str, NDArray[np.int64]]], out: Mask) -> Iterator[Pick]:
+    """Products of a fallback chain (name, codes in order), lazily, one ranking after the other; levels start at 1."""
+    for level, (name, order) in enumerate(chain, start=1):
+        for start in range(0, len(order), 256):
+            part = order[start : start + 256]
+            for code in part[~out[part]].tolist():
+                yield Pick(code, 0.0, name, level)

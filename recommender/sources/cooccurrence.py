@@ -1,0 +1,132 @@
+"""What is bought with what: pairs of products in one order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.sparse import csr_array
+
+from features.events import DAY, EventLog, Kind
+from recommender.queries import Queries
+from recommender.sources.base import Config, Reason
+from recommender.sources.neighbours import NeighbourSource, entries_of, neighbours_of
+
+
+class CooccurrenceConfig(Config):
+    """Hyper-parameters of `fit`."""
+
+    kind: Literal["cooccurrence"] = "cooccurrence"
+    half_life_days: float | None = Field(None, gt=0)
+    """Older orders weigh less; None: all the same."""
+    damping: float = Field(0.3, ge=0, le=1)
+    """Exponent of the popularity of the proposed product. 0 ranks by how often, 1 by lift."""
+    largest_order: int = Field(500, ge=2)
+    """Orders with more products tell nothing of pairs and are left out."""
+    support: int = Field(2, ge=1)
+    """Pairs seen in fewer orders are left out, unless no pair is seen as often."""
+    neighbours: int = Field(200, ge=1)
+    """Strongest companions kept for each product."""
+    profile_decay: float = Field(0.7, gt=0, le=1)
+    """Weight of a step of the shopper's history relative to the next newer one."""
+    profile_steps: int = Field(10, ge=1)
+    """How many steps of the history count."""
+
+
+@dataclass(frozen=True)
+class CooccurrenceSource(NeighbourSource):
+    """Neighbours by orders in common; knows support and lift of each pair.
+
+    Attributes:
+        pairs: int32 of the shape and pattern of ``table``: orders that hold both products.
+        orders: int32[products]: orders that hold the product.
+        total: number of orders.
+    """
+
+    pairs: csr_array
+    orders: NDArray[np.int32]
+    total: int
+
+    def reasons(self, queries: Queries, row: int, products: NDArray[np.int32]) -> list[Reason]:
+        """The companion that speaks loudest, with support (share of orders with both) and lift.
+
+        support(i, j) = n_ij / N and lift(i, j) = n_ij · N / (n_i · n_j) (Agrawal et al. 1993, Brin et al. 1997).
+        """
+        found = super().reasons(queries, row, products)
+        for reason, product in zip(found, products.tolist(), strict=True):
+            if "product" in reason:
+                anchor = reason["product"]
+                together = int(self.pairs[anchor, product])
+                reason["orders"] = together
+                reason["support"] = together / self.total
+                reason["lift"] = together * self.total / (int(self.orders[anchor]) * int(self.orders[product]))
+        return found
+
+
+def order_matrix(log: EventLog, largest: int) -> tuple[csr_array, NDArray[np.int64]]:
+    """Orders (sessions where nothing was bought) as rows: binary float32 (orders, products), and their times (µs)."""
+    rows = log.of_kind(Kind.PURCHASE)
+    number = log.order
+    if not rows.any():
+        rows, number = log.of_kind(Kind.VIEW, Kind.CART), log.session
+    kept = np.flatnonzero(rows)
+    names, order = np.unique(number[kept], return_inverse=True)
+    matrix = csr_array(
+        (np.ones(len(kept), dtype=np.float32), (order, log.product[kept])), shape=(len(names), len(log.products))
+    )
+    matrix.data[:] = 1  # the constructor adds the lines of one product up
+    time = np.zeros(len(names), dtype=np.int64)
+    time[order] = log.time[kept]
+    small = np.flatnonzero(np.diff(matrix.indptr) <= largest)
+    return csr_array(matrix[small]), time[small]
+
+
+def fit(log: EventLog, at: int, config: CooccurrenceConfig) -> CooccurrenceSource:
+    """Fit on the orders of the log; ages are counted back from ``at`` (microseconds UTC).
+
+    weight(i, j) = Σ_o 2^(−age_o / half_life) / (|o| − 1)^½ over orders o with both, divided by orders_j^damping and, so
+    that anchors of a cart are heard alike, by orders_i^damping.
+    """
+    matrix, time = order_matrix(log, config.largest_order)
+    orders = np.asarray(matrix.sum(axis=0)).ravel()
+    size = np.diff(matrix.indptr)
+    weight = 1 / np.sqrt(np.maximum(size - 1, 1))
+    if config.half_life_days is not None:
+        weight = weight * 0.5 ** ((at - time) / (config.half_life_days * DAY))
+    damp = np.maximum(orders, 1) ** -config.damping
+    left = csr_array(matrix.multiply(damp).T, dtype=np.float32)
+    right = csr_array(matrix.multiply(weight[:, None]).multiply(damp), dtype=np.float32)
+    table = neighbours_of(left, right, config.neighbours)
+    pairs = common_rows(matrix, table)
+    often = pairs.data >= config.support
+    if often.any():
+        table, pairs = entries_of(table, often), entries_of(pairs, often)
+    return CooccurrenceSource(
+        table,
+        config.profile_decay,
+        config.profile_steps,
+        "bought_together",
+        pairs,
+        orders.astype(np.int32),
+        matrix.shape[0],
+    )
+
+
+def common_rows(matrix: csr_array, table: csr_array) -> csr_array:
+    """How many rows of a binary matrix hold both products of each pair of ``table``, int32 in its pattern."""
+    columns = csr_array(matrix.T)
+    counts = np.zeros(table.nnz, dtype=np.int32)
+    step = 2000
+    for start in range(0, table.shape[0], step):
+        stop = min(start + step, table.shape[0])
+        pattern = table[start:stop]
+        pattern = csr_array(
+            (np.ones(pattern.nnz, dtype=np.float32), pattern.indices, pattern.indptr), shape=pattern.shape
+        )
+        both = csr_array(pattern.multiply(columns[start:stop] @ matrix))
+        both.sort_indices()
+        counts[table.indptr[start] : table.indptr[stop]] = both.data
+    return csr_array((counts, table.indices, table.indptr), shape=table.shape)

@@ -1,0 +1,127 @@
+"""Tables of the strongest neighbours of each product, and the source that walks them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from recommender.queries import Queries
+from recommender.sources.base import Reason, rows_of
+from recommender.sources.profile import profile
+
+
+def strongest(matrix: csr_array, k: int) -> csr_array:
+    """The k largest positive entries of each row, ties by ascending column; indices of a row ascend."""
+    indptr, indices, data = matrix.indptr, matrix.indices, matrix.data
+    kept = data > 0
+    for row in np.flatnonzero(np.diff(indptr) > k).tolist():
+        span = slice(indptr[row], indptr[row + 1])
+        values = data[span]
+        floor = np.partition(values, len(values) - k)[len(values) - k]
+        if floor > 0:
+            above = values > floor
+            ties = np.flatnonzero(values == floor)
+            ties = ties[np.argsort(indices[span][ties])]
+            above[ties[: k - np.count_nonzero(above)]] = True
+            kept[span] = above
+    result = entries_of(matrix, kept)
+    result.sort_indices()
+    return result
+
+
+def entries_of(matrix: csr_array, kept: NDArray[np.bool_]) -> csr_array:
+    """The matrix with some of its entries, bool[entries], the others absent."""
+    before = np.concatenate([[0], np.cumsum(kept, dtype=np.int32 if len(kept) < 2**31 else np.int64)])
+    return csr_array((matrix.data[kept], matrix.indices[kept], before[matrix.indptr]), shape=matrix.shape)
+
+
+def product_blocks(left: csr_array, right: csr_array, entries: int = 30_000_000) -> Iterator[tuple[int, csr_array]]:
+    """Blocks of rows of ``left @ right`` with their first row, each bounded to about ``entries`` multiplications.
+
+    Memory stays bounded whatever the shape of the product.
+    """
+    work = np.concatenate([[0], np.cumsum(np.diff(right.indptr)[left.indices])])[left.indptr]
+    start = 0
+    while start < left.shape[0]:
+        stop = max(start + 1, int(np.searchsorted(work, work[start] + entries, side="right")) - 1)
+        stop = min(stop, left.shape[0])
+        yield start, csr_array(left[start:stop] @ right)
+        start = stop
+
+
+def stack(blocks: list[csr_array], shape: tuple[int, int]) -> csr_array:
+    """Blocks of rows as one float32 matrix."""
+    indptr = np.concatenate([[0], np.cumsum(np.concatenate([np.diff(b.indptr) for b in blocks]))])
+    indices = np.concatenate([b.indices for b in blocks]).astype(np.int32)
+    data = np.concatenate([b.data for b in blocks]).astype(np.float32)
+    return csr_array((data, indices, indptr), shape=shape)
+
+
+def neighbours_of(left: csr_array, right: csr_array, k: int) -> csr_array:
+    """The k strongest neighbours of each product in ``left @ right``, the product itself left out."""
+    n = left.shape[0]
+    if n == 0 or left.nnz == 0 or right.nnz == 0:
+        return csr_array((n, n), dtype=np.float32)
+    blocks = []
+    for start, block in product_blocks(left, right):
+        block.data[block.indices == rows_of(block.indptr) + start] = 0
+        blocks.append(strongest(block, k))
+    return stack(blocks, (n, n))
+
+
+@dataclass(frozen=True)
+class NeighbourSource:
+    """Proposes the neighbours of what a shopper looked at last.
+
+    score(q, j) = Σ_i profile(q, i) · weight(i, j), profile as in `recommender.sources.profile`.
+
+    Attributes:
+        table: float32 of shape (products, products), the strongest neighbours of each product.
+        decay: weight of a step relative to the one after it.
+        steps: how many steps of the history count.
+        code: reason code of what this source proposes.
+    """
+
+    table: csr_array
+    decay: float
+    steps: int
+    code: str
+
+    def score(self, queries: Queries) -> csr_array:
+        """See `Source`."""
+        taste = profile(queries, self.table.shape[0], decay=self.decay, steps=self.steps)
+        scores = csr_array(taste @ self.table)
+        scores.sort_indices()
+        return scores
+
+    def strength(self, products: NDArray[np.int32], others: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Weights of pairs, float32[len(products), len(others)], 0 where ``others`` are no neighbours."""
+        found = np.zeros((len(products), len(others)), dtype=np.float32)
+        for place, product in enumerate(products):
+            start, stop = self.table.indptr[product], self.table.indptr[product + 1]
+            row = self.table.indices[start:stop]
+            if len(row) == 0:
+                continue
+            at = np.minimum(np.searchsorted(row, others), len(row) - 1)
+            hit = row[at] == others
+            found[place, hit] = self.table.data[start:stop][at[hit]]
+        return found
+
+    def reasons(self, queries: Queries, row: int, products: NDArray[np.int32]) -> list[Reason]:
+        """The product of the shopper's profile that speaks loudest for each."""
+        taste = profile(queries.take(np.array([row])), self.table.shape[0], decay=self.decay, steps=self.steps)
+        taste.sum_duplicates()
+        if taste.nnz == 0:
+            return [{"code": self.code} for _ in products]
+        voices = self.strength(taste.indices, products) * taste.data[:, None]
+        loudest = voices.argmax(axis=0)
+        return [
+            {"code": self.code, "product": int(taste.indices[voice])}
+            if voices[voice, place] > 0
+            else {"code": self.code}
+            for place, voice in enumerate(loudest)
+        ]

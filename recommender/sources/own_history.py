@@ -1,0 +1,84 @@
+"""The shopper's own history: what they viewed, what they buy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.sparse import csr_array
+
+from features.events import Kind
+from features.histories import Histories
+from recommender.queries import Queries
+from recommender.sources.base import Config, Reason, rows_of
+from recommender.sources.profile import steps_back
+
+_KINDS = {"viewed": (Kind.CLICK, Kind.VIEW, Kind.VIDEO_VIEW, Kind.WISHLIST, Kind.CART), "bought": (Kind.PURCHASE,)}
+
+
+class OwnHistoryConfig(Config):
+    """What of their own history a shopper is shown."""
+
+    kind: Literal["own_history"] = "own_history"
+    of: Literal["viewed", "bought"] = "viewed"
+    """Viewed (or carted, wished for) and not bought since; or bought before."""
+    rank_by: Literal["recency", "frequency"] = "recency"
+    """The newest first, or by decayed frequency."""
+    decay: float = Field(0.9, gt=0, le=1)
+    """Weight of a step (an order, a product viewed) relative to the next newer one, for frequency."""
+
+
+def of_kinds(history: Histories, kinds: tuple[Kind, ...]) -> Histories:
+    """The events of some kinds."""
+    kept = np.isin(history.kind, np.array(kinds, dtype=np.int8))
+    indptr = np.concatenate([[0], np.cumsum(kept)])[history.indptr]
+    return Histories(indptr, history.product[kept], history.kind[kept], history.time[kept])
+
+
+@dataclass(frozen=True)
+class OwnHistorySource:
+    """Proposes what the shopper knows already. ``products``: size of the catalogue."""
+
+    products: int
+    config: OwnHistoryConfig
+
+    def score(self, queries: Queries) -> csr_array:
+        """1 / (1 + steps back) of the newest event of a product, or Σ decay^(steps back) over all of its events."""
+        shape = (len(queries), self.products)
+        history = of_kinds(queries.history, _KINDS[self.config.of])
+        row, product, back = rows_of(history.indptr), history.product, steps_back(history)
+        if self.config.of == "viewed":
+            kept = ~self._bought_since(queries.history, row, product, history.time)
+            row, product, back = row[kept], product[kept], back[kept]
+        if self.config.rank_by == "frequency":
+            weight = np.power(self.config.decay, back).astype(np.float32)
+            scores = csr_array((weight, (row, product)), shape=shape)
+        else:
+            key = row * self.products + product
+            _, newest = np.unique(key[::-1], return_index=True)
+            newest = len(key) - 1 - newest
+            weight = (1 / (1 + back[newest])).astype(np.float32)
+            scores = csr_array((weight, (row[newest], product[newest])), shape=shape)
+        scores.sort_indices()
+        return scores
+
+    def _bought_since(
+        self, history: Histories, row: NDArray[np.int64], product: NDArray[np.int32], time: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        bought = of_kinds(history, _KINDS["bought"])
+        if len(bought.product) == 0:
+            return np.zeros(len(row), dtype=np.bool_)
+        keys, place = np.unique(rows_of(bought.indptr) * self.products + bought.product, return_inverse=True)
+        last = np.full(len(keys), np.iinfo(np.int64).min)
+        np.maximum.at(last, place, bought.time)
+        asked = row * self.products + product
+        at = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
+        return np.asarray((keys[at] == asked) & (last[at] >= time))
+
+    def reasons(self, queries: Queries, row: int, products: NDArray[np.int32]) -> list[Reason]:
+        """Nothing but the fact."""
+        code = "viewed_before" if self.config.of == "viewed" else "bought_before"
+        return [{"code": code} for _ in products]

@@ -1,0 +1,156 @@
+"""What a customer is due to buy again: intervals between purchases of one product."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.sparse import csr_array
+from scipy.special import ndtr
+
+from features.catalogue import Catalogue
+from features.events import DAY, EventLog, Kind
+from features.histories import Histories
+from recommender.queries import Queries
+from recommender.sources.base import Config, Reason, rows_of
+from recommender.sources.own_history import of_kinds
+
+
+class RepurchaseConfig(Config):
+    """Hyper-parameters of `fit`."""
+
+    kind: Literal["repurchase"] = "repurchase"
+    window_days: float = Field(14, gt=0)
+    """``due_probability`` is the probability that the customer buys again within this many days."""
+    prior: float = Field(5, gt=0)
+    """Evidence, in intervals, with which a product is drawn to its category and a category to the shop."""
+    own_prior: float = Field(2, gt=0)
+    """Evidence, in intervals, with which a customer's own rhythm is drawn to the product's."""
+    least_probability: float = Field(0.001, ge=0, lt=1)
+    """Below this a product is not proposed."""
+
+
+@dataclass(frozen=True)
+class Purchases:
+    """Purchases of one product by one person, as numbers that add up. Parallel arrays, a row a (row, product) pair.
+
+    occasions: float64, days on which it was bought; first, last: int64 µs.
+    """
+
+    row: NDArray[np.int64]
+    product: NDArray[np.int64]
+    occasions: NDArray[np.float64]
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+
+    @staticmethod
+    def of(history: Histories, products: int) -> Purchases:
+        """From histories; purchases of one day are one occasion."""
+        bought = of_kinds(history, (Kind.PURCHASE,))
+        key = rows_of(bought.indptr) * products + bought.product
+        order = np.lexsort((bought.time, key))
+        key, time = key[order], bought.time[order]
+        fresh = np.ones(len(key), dtype=np.bool_)
+        fresh[1:] = (key[1:] != key[:-1]) | (time[1:] // DAY != time[:-1] // DAY)
+        pairs, start = np.unique(key, return_index=True)
+        occasions = np.add.reduceat(fresh.astype(np.float64), start) if len(pairs) else np.zeros(0)
+        stop = np.append(start[1:], len(key)) - 1
+        return Purchases(
+            pairs // products, pairs % products, occasions, time[start], time[stop] if len(pairs) else time
+        )
+
+    def mean_gap(self) -> NDArray[np.float64]:
+        """(last − first) / (occasions − 1) in days, NaN after a single occasion."""
+        gaps = self.occasions - 1
+        return np.where(gaps > 0, np.maximum((self.last - self.first) / DAY, 1) / np.where(gaps > 0, gaps, 1), np.nan)
+
+
+@dataclass(frozen=True)
+class RepurchaseSource:
+    """Proposes what is due, by the probability of a purchase within the window.
+
+    The time between purchases is log-normal around the customer's rhythm; a share ``1 − rate`` of purchases is never
+    followed by another (a cure model, Boag 1949). With F the distribution of the interval and e the time since the last
+    purchase, P(due within w) = rate · (F(e + w) − F(e)) / (1 − rate · F(e)).
+
+    Attributes:
+        gap: float64[products], mean of the log of the interval in days.
+        spread: standard deviation of the log interval around a customer's rhythm.
+        rate: float64[products], share of purchases followed by another of the same product.
+        config: the hyper-parameters.
+    """
+
+    gap: NDArray[np.float64]
+    spread: float
+    rate: NDArray[np.float64]
+    config: RepurchaseConfig
+
+    def _due(self, queries: Queries) -> tuple[Purchases, NDArray[np.float64], NDArray[np.float64]]:
+        bought = Purchases.of(queries.history, len(self.gap))
+        own, gaps = bought.mean_gap(), bought.occasions - 1
+        prior = self.config.own_prior
+        usual = self.gap[bought.product]
+        rhythm = np.where(gaps > 0, (prior * usual + gaps * np.log(np.where(gaps > 0, own, 1))) / (prior + gaps), usual)
+        rate = (prior * self.rate[bought.product] + gaps) / (prior + gaps)
+        elapsed = np.maximum((queries.at[bought.row] - bought.last) / DAY, 1e-6)
+        before = ndtr((np.log(elapsed) - rhythm) / self.spread)
+        within = ndtr((np.log(elapsed + self.config.window_days) - rhythm) / self.spread)
+        probability = rate * (within - before) / np.maximum(1 - rate * before, 1e-9)
+        return bought, rhythm, probability
+
+    def score(self, queries: Queries) -> csr_array:
+        """See `Source`."""
+        bought, _, probability = self._due(queries)
+        due = probability > self.config.least_probability
+        shape = (len(queries), len(self.gap))
+        return csr_array((probability[due].astype(np.float32), (bought.row[due], bought.product[due])), shape=shape)
+
+    def reasons(self, queries: Queries, row: int, products: NDArray[np.int32]) -> list[Reason]:
+        """``due_at`` (µs UTC: last purchase + median interval), ``due_probability``, ``every_days``."""
+        bought, rhythm, probability = self._due(queries.take(np.array([row])))
+        found: list[Reason] = []
+        for product in products:
+            place = int(np.searchsorted(bought.product, product))
+            if place == len(bought.product) or bought.product[place] != product:
+                found.append({"code": "due_again"})
+                continue
+            interval = float(np.exp(rhythm[place]))
+            due_at = int(bought.last[place] + interval * DAY)
+            found.append(
+                {
+                    "code": "due_again",
+                    "due_at": due_at,
+                    "due_probability": float(probability[place]),
+                    "every_days": interval,
+                }
+            )
+        return found
+
+
+def fit(log: EventLog, catalogue: Catalogue, config: RepurchaseConfig) -> RepurchaseSource:
+    """Intervals and rates of each product, drawn to those of its category, and these to the shop's."""
+    n = len(log.products)
+    bought = Purchases.of(Histories.of(log), n)
+    gaps = bought.occasions - 1
+    repeated = gaps > 0
+    log_gap = np.log(np.where(repeated, bought.mean_gap(), 1))
+    category = catalogue.text("category").codes
+    group = np.where(category >= 0, category, category.max(initial=-1) + 1).astype(np.int64)
+
+    gap = np.full(n, np.log(60.0))  # two months, until the shop has seen one interval
+    rate = np.full(n, 0.1)
+    for level in (np.zeros(n, dtype=np.int64), group, np.arange(n)):
+        of_pair = level[bought.product]
+        size = int(level.max(initial=-1)) + 1
+        evidence = np.bincount(of_pair, weights=gaps, minlength=size)[level]
+        summed = np.bincount(of_pair, weights=gaps * log_gap, minlength=size)[level]
+        occasions = np.bincount(of_pair, weights=bought.occasions, minlength=size)[level]
+        gap = (config.prior * gap + summed) / (config.prior + evidence)
+        rate = (config.prior * rate + evidence) / (config.prior + occasions)
+    residual = (log_gap - gap[bought.product])[repeated]
+    weight = gaps[repeated]
+    variance = (np.sum(weight * residual**2) + config.prior * 0.5) / (np.sum(weight) + config.prior)
+    return RepurchaseSource(gap, float(np.sqrt(variance)), rate, config)

@@ -1,0 +1,87 @@
+"""What every source promises, inherited by the tests of each."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from features.catalogue import Catalogue
+from features.events import EventLog
+from features.histories import Histories, Ragged
+from recommender.queries import Queries
+from recommender.sources.base import Source
+from tests import logs, shops
+
+
+class SourceContract(ABC):
+    """Inherit, and say how the source is fitted."""
+
+    @abstractmethod
+    def fit(self, log: EventLog, catalogue: Catalogue) -> Source:
+        """The source, fitted with a configuration that suits small shops."""
+
+    @pytest.fixture
+    def shop(self) -> tuple[EventLog, Catalogue]:
+        events, products = shops.planted_tastes(customers=24, products=12)
+        products["sale_price"] = np.where(np.arange(len(products)) % 4 == 0, products["price"] - 3, np.nan)
+        return logs.encoded(events, products)
+
+    @pytest.fixture
+    def queries(self, shop: tuple[EventLog, Catalogue]) -> Queries:
+        people = ["c000", "c001", "c005", "c017"]
+        return logs.queries_of(shop[0], people=people, anchors=[["p003"], [], ["p004", "p007"], []])
+
+    def test_proposes_something(self, shop: tuple[EventLog, Catalogue], queries: Queries) -> None:
+        assert self.fit(*shop).score(queries).nnz > 0
+
+    def test_scores_are_positive_float32_with_ascending_products(
+        self, shop: tuple[EventLog, Catalogue], queries: Queries
+    ) -> None:
+        scores = self.fit(*shop).score(queries)
+        assert scores.shape == (4, len(shop[1]))
+        assert scores.dtype == np.float32
+        assert (scores.data > 0).all()
+        assert np.isfinite(scores.data).all()
+        for row in range(4):
+            found = scores.indices[scores.indptr[row] : scores.indptr[row + 1]]
+            assert (np.diff(found) > 0).all()
+
+    def test_a_row_depends_on_its_question_alone(self, shop: tuple[EventLog, Catalogue], queries: Queries) -> None:
+        source = self.fit(*shop)
+        together = source.score(queries).toarray()
+        for row in range(len(queries)):
+            alone = source.score(queries.take(np.array([row]))).toarray()
+            np.testing.assert_array_equal(alone[0], together[row])
+
+    def test_fitting_twice_gives_the_same(self, shop: tuple[EventLog, Catalogue], queries: Queries) -> None:
+        first, second = (self.fit(*shop).score(queries).toarray() for _ in range(2))
+        np.testing.assert_array_equal(first, second)
+
+    def test_a_stranger_without_a_page_is_ordinary(self, shop: tuple[EventLog, Catalogue]) -> None:
+        nobody = Queries(np.array([logs.day(400)]), Histories.empty(1), Ragged.empty(1))
+        assert self.fit(*shop).score(nobody).shape == (1, len(shop[1]))
+
+    def test_every_proposal_has_a_reason(self, shop: tuple[EventLog, Catalogue], queries: Queries) -> None:
+        source = self.fit(*shop)
+        scores = source.score(queries)
+        for row in range(len(queries)):
+            proposed = scores.indices[scores.indptr[row] : scores.indptr[row + 1]].astype(np.int32)
+            reasons = source.reasons(queries, row, proposed)
+            assert len(reasons) == len(proposed)
+            assert all(reason["code"] for reason in reasons)
+
+    @pytest.mark.parametrize("events", [shops.no_events(), shops.one_product(), shops.one_customer()])
+    def test_tiny_shops_are_ordinary(self, events: object) -> None:
+        log, catalogue = logs.encoded(events)  # type: ignore[arg-type]  # parametrize hides the type
+        source = self.fit(log, catalogue)
+        everyone = list(log.people)
+        scores = source.score(logs.queries_of(log, people=everyone))
+        assert scores.shape == (len(everyone), len(log.products))
+
+    def test_more_events_than_products_of_nobody(self, shop: tuple[EventLog, Catalogue], queries: Queries) -> None:
+        log, catalogue = shop
+        silent = replace(log, product=np.full(len(log), -1, dtype=np.int32))
+        assert self.fit(silent, catalogue).score(queries).shape == (4, len(catalogue))

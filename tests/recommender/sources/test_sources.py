@@ -1,0 +1,356 @@
+"""Each source against the contract, and against small worlds whose answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import csr_array
+
+from features.catalogue import Catalogue
+from features.events import EventLog
+from features.histories import Histories, Ragged
+from recommender.queries import Queries
+from recommender.sources import als, cooccurrence, item_item, ranking, repurchase, text, transitions
+from recommender.sources.base import Source
+from recommender.sources.neighbours import neighbours_of, product_blocks, strongest
+from recommender.sources.own_history import OwnHistoryConfig, OwnHistorySource
+from recommender.sources.profile import profile, steps_back
+from tests import logs, shops
+from tests.recommender.sources.contract import SourceContract
+
+
+def order_of(source: Source, queries: Queries, log: EventLog, row: int = 0) -> list[str]:
+    """Ids proposed, best first, ties by id."""
+    scores = source.score(queries)
+    span = slice(scores.indptr[row], scores.indptr[row + 1])
+    codes, values = scores.indices[span], scores.data[span]
+    return [log.products[int(codes[place])] for place in np.lexsort((codes, -values))]
+
+
+class TestTransitions(SourceContract):
+    def fit(self, log: EventLog, catalogue: Catalogue) -> Source:
+        return transitions.fit(log, logs.end_of(log), transitions.TransitionsConfig())
+
+    def test_what_comes_next_comes_first(self, shop: tuple[EventLog, Catalogue]) -> None:
+        log, catalogue = shop
+        source = self.fit(log, catalogue)
+        # a customer of taste 0 walks p000 → p003 → p006 → p009 → p000
+        assert order_of(source, logs.queries_of(log, anchors=[["p003"]]), log)[0] == "p006"
+
+    def test_weights_are_those_of_the_formula(self) -> None:
+        log, _ = logs.log_of(
+            [("view", 1, "a", "x"), ("view", 2, "a", "y"), ("view", 3, "a", "z"), ("view", 4, "b", "x")]
+        )
+        config = transitions.TransitionsConfig(distance_decay=0.5, reverse=0.25, damping=0.5)
+        table = transitions.fit(log, logs.end_of(log), config).table.toarray()
+        once = 1 / np.log2(4)
+        x, y, z = (log.products.code(name) for name in "xyz")
+        assert table[y, z] == pytest.approx(once)
+        assert table[x, y] == pytest.approx(once / np.sqrt(2))
+        assert table[y, x] == pytest.approx(0.25 * once / np.sqrt(2))
+        assert table[x, z] == pytest.approx(0.5 * once / np.sqrt(2))
+
+    def test_older_pairs_weigh_less(self) -> None:
+        rows = [("view", 1, "a", "x"), ("view", 2, "a", "y"), ("view", 31, "b", "x"), ("view", 32, "b", "z")]
+        log, _ = logs.log_of([*rows, ("view", 33, "c", "x")])
+        source = transitions.fit(log, logs.end_of(log), transitions.TransitionsConfig(half_life_days=10))
+        assert order_of(source, logs.queries_of(log, people=["c"]), log) == ["z", "y"]
+
+
+class TestCooccurrence(SourceContract):
+    @pytest.fixture
+    def shop(self) -> tuple[EventLog, Catalogue]:
+        rows = [
+            ("purchase", order, f"c{order % 24:03}", f"p{(3 * order + step) % 12:03}")
+            for order in range(48)
+            for step in (0, 3, 4)
+        ]
+        return logs.log_of(rows)
+
+    def fit(self, log: EventLog, catalogue: Catalogue) -> Source:
+        return cooccurrence.fit(log, logs.end_of(log), cooccurrence.CooccurrenceConfig())
+
+    def test_companions_are_found_with_support_and_lift(self) -> None:
+        log, _ = logs.encoded(shops.companions(orders=40))
+        source = cooccurrence.fit(log, logs.end_of(log), cooccurrence.CooccurrenceConfig())
+        queries = logs.queries_of(log, anchors=[["shampoo"]])
+        assert order_of(source, queries, log) == ["conditioner"]
+        (reason,) = source.reasons(queries, 0, log.products.codes(["conditioner"]))
+        assert reason["code"] == "bought_together"
+        assert reason["orders"] == 20
+        assert reason["support"] == pytest.approx(0.5)
+        assert reason["lift"] == pytest.approx(2.0)  # 20 · 40 / (20 · 20)
+
+    def test_ten_thousand_products_in_one_order_are_left_out(self) -> None:
+        rows = [("purchase", 1, "wholesale", f"p{number:05}") for number in range(10_000)]
+        log, _ = logs.log_of([*rows, ("purchase", 2, "a", "p00001"), ("purchase", 2, "a", "p00002")])
+        source = cooccurrence.fit(log, logs.end_of(log), cooccurrence.CooccurrenceConfig())
+        assert order_of(source, logs.queries_of(log, anchors=[["p00001"]]), log) == ["p00002"]
+
+    def test_pairs_seen_once_go_where_others_are_seen_more(self) -> None:
+        often = [("purchase", number, "a", name) for number in range(3) for name in ("x", "y")]
+        log, _ = logs.log_of([*often, ("purchase", 9, "a", "x"), ("purchase", 9, "a", "chance")])
+        source = cooccurrence.fit(log, logs.end_of(log), cooccurrence.CooccurrenceConfig(support=2))
+        assert order_of(source, logs.queries_of(log, anchors=[["x"]]), log) == ["y"]
+
+    def test_a_refunded_purchase_is_none(self) -> None:
+        events = shops.companions(orders=4)
+        refund = pd.DataFrame(
+            {
+                "event": "refund",
+                "timestamp": shops.START + pd.Timedelta(days=9),
+                "customer_id": "c001",
+                "order_id": ["o001"],
+            }
+        )
+        log, _ = logs.encoded(pd.concat([events, refund], ignore_index=True))
+        kept = log.known_before(logs.day(30))
+        source = cooccurrence.fit(kept, logs.day(30), cooccurrence.CooccurrenceConfig(support=1))
+        (reason,) = source.reasons(logs.queries_of(log, anchors=[["shampoo"]]), 0, log.products.codes(["conditioner"]))
+        assert reason["orders"] == 1
+
+
+class TestItemItem(SourceContract):
+    def fit(self, log: EventLog, catalogue: Catalogue) -> Source:
+        return item_item.fit(log, item_item.ItemItemConfig())
+
+    def test_tastes_keep_apart(self, shop: tuple[EventLog, Catalogue]) -> None:
+        log, catalogue = shop
+        found = order_of(self.fit(log, catalogue), logs.queries_of(log, anchors=[["p001"]]), log)
+        assert set(found) == {"p004", "p007", "p010"}
+
+
+class TestAls(SourceContract):
+    def fit(self, log: EventLog, catalogue: Catalogue) -> Source:
+        return als.fit(log, als.AlsConfig(factors=8, iterations=5), seed=0)
+
+    def test_tastes_keep_apart(self, shop: tuple[EventLog, Catalogue]) -> None:
+        log, catalogue = shop
+        found = order_of(self.fit(log, catalogue), logs.queries_of(log, anchors=[["p001"]]), log)
+        assert set(found[:3]) == {"p004", "p007", "p010"}
+
+
+class TestText(SourceContract):
+    def fit(self, log: EventLog, catalogue: Catalogue) -> Source:
+        return text.fit(catalogue, text.TextConfig(common=1.0))
+
+    @pytest.fixture
+    def products(self) -> pd.DataFrame:
+        return pd.DataFrame(
+            {
+                "product_id": ["red", "rose", "balm", "comb"],
+                "title": ["Matte Lipstick Red", "Matte Lipstick Rose", "Lip Balm", "Wooden Comb"],
+                "category": ["Lips > Lipstick", "Lips > Lipstick", "Lips > Balm", "Hair > Combs"],
+                "brand": ["OPI", "OPI", "Essie", "Essie"],
+                "finish": [["matte", "vegan"], ["matte"], ["vegan"], []],
+            }
+        )
+
+    def test_reads_alike_comes_first_for_what_nobody_bought(self, products: pd.DataFrame) -> None:
+        log, catalogue = logs.encoded(shops.no_events(), products)
+        found = order_of(self.fit(log, catalogue), logs.queries_of(log, anchors=[["red"]]), log)
+        assert found == ["rose", "balm"]
+
+    def test_columns_can_be_chosen(self, products: pd.DataFrame) -> None:
+        log, catalogue = logs.encoded(shops.no_events(), products)
+        source = text.fit(catalogue, text.TextConfig(common=1.0, columns=("brand",)))
+        assert order_of(source, logs.queries_of(log, anchors=[["comb"]]), log) == ["balm"]
+
+    def test_vectors_have_unit_length(self, products: pd.DataFrame) -> None:
+        _, catalogue = logs.encoded(shops.no_events(), products)
+        vectors = text.term_matrix(catalogue, text.TextConfig(common=1.0)).toarray()
+        np.testing.assert_allclose(np.linalg.norm(vectors[:3], axis=1), 1, rtol=1e-6)
+
+
+class TestOwnViews(SourceContract):
+    def fit(self, log: EventLog, catalogue: Catalogue) -> Source:
+        return OwnHistorySource(len(catalogue), OwnHistoryConfig(of="viewed"))
+
+    @pytest.fixture
+    def shop(self) -> tuple[EventLog, Catalogue]:
+        return logs.log_of([("view", n, f"c{n % 24:03}", f"p{n % 12:03}") for n in range(48)])
+
+    def test_newest_first_once_each_without_what_was_bought_since(self) -> None:
+        log, catalogue = logs.log_of(
+            [
+                ("view", 1, "a", "old"),
+                ("view", 2, "a", "bought"),
+                ("view", 3, "a", "again"),
+                ("purchase", 4, "a", "bought"),
+                ("purchase", 4, "a", "again"),
+                ("view", 5, "a", "new"),
+                ("view", 6, "a", "again"),
+                ("view", 7, "a", "old"),
+                ("view", 8, "b", "other"),
+            ]
+        )
+        source = self.fit(log, catalogue)
+        assert order_of(source, logs.queries_of(log, people=["a"]), log) == ["old", "again", "new"]
+
+
+class TestOwnPurchases(SourceContract):
+    def fit(self, log: EventLog, catalogue: Catalogue) -> Source:
+        return OwnHistorySource(len(catalogue), OwnHistoryConfig(of="bought", rank_by="frequency", decay=0.9))
+
+    def test_often_beats_lately(self) -> None:
+        log, catalogue = logs.log_of(
+            [("purchase", n, "a", "staple") for n in range(4)] + [("purchase", 9, "a", "once")]
+        )
+        assert order_of(self.fit(log, catalogue), logs.queries_of(log, people=["a"]), log) == ["staple", "once"]
+
+
+class TestRepurchase(SourceContract):
+    def fit(self, log: EventLog, catalogue: Catalogue) -> Source:
+        return repurchase.fit(log, catalogue, repurchase.RepurchaseConfig())
+
+    def test_due_after_the_usual_interval(self) -> None:
+        log, catalogue = logs.encoded(shops.staples(customers=20, orders=8))
+        source = self.fit(log, catalogue)
+        queries = logs.queries_of(log, people=["c019"])
+        assert order_of(source, queries, log)[0] == "milk"
+        milk, soap = source.reasons(queries, 0, log.products.codes(["milk", "soap"]))
+        assert milk["every_days"] == pytest.approx(7, rel=0.25)
+        assert soap["every_days"] == pytest.approx(28, rel=0.35)
+        assert milk["due_at"] == pytest.approx(logs.day(19 + 7 * 7 + milk["every_days"]), abs=1_000_000)
+        assert milk["due_probability"] > 0.8
+
+    def test_what_is_never_bought_twice_is_not_due(self) -> None:
+        rows = [("purchase", customer, f"c{customer}", "phone") for customer in range(200)]
+        log, catalogue = logs.log_of([*rows, *[("purchase", 7 * n, "z", "milk") for n in range(20)]])
+        source = self.fit(log, catalogue)
+        phone, _ = source.reasons(logs.queries_of(log, people=["c5"]), 0, log.products.codes(["phone", "milk"]))
+        assert phone["due_probability"] < 0.05
+
+    def test_probability_falls_with_the_window(self) -> None:
+        log, catalogue = logs.encoded(shops.staples())
+        queries = logs.queries_of(log, people=["c003"])
+        day, month = (
+            repurchase.fit(log, catalogue, repurchase.RepurchaseConfig(window_days=days)).score(queries).toarray()
+            for days in (1, 30)
+        )
+        assert (day <= month).all()
+        assert (month <= 1).all()
+
+
+class TestPopularity(SourceContract):
+    def fit(self, log: EventLog, catalogue: Catalogue) -> Source:
+        return ranking.popularity(log, logs.end_of(log), ranking.PopularityConfig())
+
+    def test_lately_beats_long_ago(self) -> None:
+        rows = [("purchase", 0, f"a{n}", "old") for n in range(5)] + [
+            ("purchase", 90, f"b{n}", "new") for n in range(2)
+        ]
+        log, catalogue = logs.log_of(rows)
+        nobody = logs.queries_of(log, anchors=[[]])
+        assert order_of(self.fit(log, catalogue), nobody, log) == ["new", "old"]
+        always = ranking.popularity(log, logs.end_of(log), ranking.PopularityConfig(half_life_days=None))
+        assert order_of(always, nobody, log) == ["old", "new"]
+
+    def test_stays_inside_what_is_allowed(self) -> None:
+        log, catalogue = logs.log_of([("purchase", n, "a", f"p{n}") for n in range(4)])
+        queries = logs.queries_of(log, anchors=[[]])
+        only = Queries(queries.at, queries.history, queries.anchors, np.arange(4) == 2)
+        assert order_of(self.fit(log, catalogue), only, log) == ["p2"]
+
+
+class TestTrend(SourceContract):
+    def fit(self, log: EventLog, catalogue: Catalogue) -> Source:
+        return ranking.trend(log, logs.end_of(log), ranking.TrendConfig(prior=0.5))
+
+    def test_change_not_size_counts(self) -> None:
+        steady = [("purchase", n, f"a{n}", "steady") for n in range(120)]
+        rising = [("purchase", 115 + n, f"b{n}", "rising") for n in range(5)]
+        log, catalogue = logs.log_of(steady + rising)
+        source = self.fit(log, catalogue)
+        assert order_of(source, logs.queries_of(log, anchors=[[]]), log)[0] == "rising"
+        rise, still = source.reasons(logs.queries_of(log, anchors=[[]]), 0, log.products.codes(["rising", "steady"]))
+        assert rise["change"] > 3
+        assert still["change"] == pytest.approx(1, abs=0.5)
+
+
+class TestNewArrivals(SourceContract):
+    def fit(self, log: EventLog, catalogue: Catalogue) -> Source:
+        return ranking.new_arrivals(log, catalogue, logs.end_of(log), ranking.NewArrivalsConfig())
+
+    def test_first_day_by_catalogue_else_by_events(self) -> None:
+        products = pd.DataFrame(
+            {
+                "product_id": ["launched", "tomorrow", "always"],
+                "available_from": pd.to_datetime(["2026-03-20", "2027-01-01", None], utc=True),
+            }
+        )
+        rows = [("view", 0, "a", "always"), ("view", 60, "a", "seen"), ("view", 90, "a", "always")]
+        log, catalogue = logs.log_of(rows, products)
+        assert order_of(self.fit(log, catalogue), logs.queries_of(log, anchors=[[]]), log) == ["launched", "seen"]
+
+
+class TestOnSale(SourceContract):
+    def fit(self, log: EventLog, catalogue: Catalogue) -> Source:
+        return ranking.on_sale(log, catalogue, logs.end_of(log), ranking.OnSaleConfig())
+
+    def test_only_what_costs_less_deepest_first(self) -> None:
+        products = pd.DataFrame(
+            {"product_id": ["a", "b", "c", "d"], "price": [10.0, 10, 10, 10], "sale_price": [9.0, 5, np.nan, 12]}
+        )
+        log, catalogue = logs.encoded(shops.no_events(), products)
+        source = self.fit(log, catalogue)
+        assert order_of(source, logs.queries_of(log, anchors=[[]]), log) == ["b", "a"]
+        assert source.reasons(logs.queries_of(log, anchors=[[]]), 0, log.products.codes(["b"]))[0]["discount"] == 0.5
+
+
+def test_lines_of_an_order_and_runs_of_one_product_are_one_step() -> None:
+    log, _ = logs.log_of(
+        [
+            ("view", 1, "a", "x"),
+            ("view", 2, "a", "y"),
+            ("cart", 3, "a", "y"),
+            ("purchase", 4, "a", "y"),
+            ("purchase", 4, "a", "z"),
+            ("view", 1, "b", "x"),
+        ]
+    )
+    assert steps_back(Histories.of(log)).tolist() == [1, 0, 0, 0, 0, 0]
+
+
+def test_the_page_is_the_newest_step() -> None:
+    log, _ = logs.log_of([("view", 1, "a", "x"), ("view", 2, "a", "y"), ("view", 2.5, "b", "z")])
+    weights = profile(logs.queries_of(log, people=["a", "b"], anchors=[["z"], []]), 3, decay=0.5, steps=5).toarray()
+    x, y, z = (log.products.code(name) for name in "xyz")
+    assert weights[0, [z, y, x]].tolist() == [1, 0.5, 0.25]
+    assert weights[1, z] == 1
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 6))
+@settings(max_examples=50, deadline=None)
+def test_neighbours_are_the_largest_of_the_whole_product(seed: int, n: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    baskets = csr_array((rng.random((9, n)) < 0.4).astype(np.float32) * rng.random((9, n)).astype(np.float32))
+    dense = (baskets.T @ baskets).toarray()
+    np.fill_diagonal(dense, 0)
+    table = neighbours_of(csr_array(baskets.T), baskets, k).toarray()
+    for row in range(n):
+        best = np.sort(dense[row][dense[row] > 0])[::-1][:k]
+        np.testing.assert_allclose(np.sort(table[row][table[row] > 0])[::-1], best, rtol=1e-5)
+
+
+def test_blocks_of_a_product_are_bounded_and_whole() -> None:
+    rng = np.random.default_rng(0)
+    left = csr_array((rng.random((40, 30)) < 0.3).astype(np.float32))
+    right = csr_array((rng.random((30, 50)) < 0.3).astype(np.float32))
+    blocks = list(product_blocks(left, right, entries=200))
+    assert len(blocks) > 5
+    assert [start for start, _ in blocks] == np.cumsum([0] + [block.shape[0] for _, block in blocks])[:-1].tolist()
+    np.testing.assert_allclose(np.vstack([block.toarray() for _, block in blocks]), (left @ right).toarray())
+
+
+def test_ties_among_neighbours_go_by_id() -> None:
+    row = csr_array(np.array([[1, 2, 1, 1]], dtype=np.float32))
+    assert strongest(row, 2).indices.tolist() == [0, 1]
+
+
+def test_an_empty_row_of_anchors_is_no_profile() -> None:
+    queries = Queries(np.array([0]), Histories.empty(1), Ragged.empty(1))
+    assert profile(queries, 5, decay=0.5, steps=3).nnz == 0
