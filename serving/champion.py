@@ -1,0 +1,149 @@
+"""The model that answers: followed in its origin, and swapped without failing a request."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+from typing import Protocol
+
+from recommender.answers import Block, BlockRequest, Shopper
+from serving.metrics import Metrics
+from serving.origins import Origin, OriginError, Release
+
+log = logging.getLogger(__name__)
+
+#: Pause before a release that could not be loaded is tried again.
+_RETRY_SECONDS = 30
+
+
+class Answers(Protocol):
+    """What serving asks of a model. `recommender.answering.Answerer` is one."""
+
+    @property
+    def placements(self) -> Collection[str]:
+        """Names of the placements it answers."""
+        ...
+
+    def answer(self, shopper: Shopper, requests: list[BlockRequest], at: int, *, explain: bool = False) -> list[Block]:
+        """One block for each request; ``at`` in microseconds since 1970 UTC. See `Answerer` for errors."""
+        ...
+
+    def fallback(self, requests: list[BlockRequest], at: int) -> list[Block]:
+        """The same from popularity alone, labelled so: what is left when ``answer`` fails."""
+        ...
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A release, ready to answer. ``edition``: see `Champion`."""
+
+    release: Release
+    edition: object
+    answers: Answers
+    loaded_at: datetime
+
+
+class Champion:
+    """The release of one model that this process serves.
+
+    A request takes `loaded` once and keeps it to its end; a swap puts another object in its place. So a request is
+    answered by one release throughout, and the old one is freed with the last request that holds it.
+
+    Args:
+        name: the registered model.
+        origin: where to follow it.
+        build: makes the model from its bundle folder.
+        edition: a value that changes whenever something else does that the model is made from, such as the rules file;
+            the model is built anew then.
+        metrics: counts swaps and failures.
+        clock: now, in microseconds since 1970 UTC.
+
+    Attributes:
+        loaded: what answers now, or None.
+        last_check: when the origin was last looked at.
+        last_error: what went wrong then, or None. Whatever it is, ``loaded`` stays.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        origin: Origin,
+        build: Callable[[Path], Answers],
+        edition: Callable[[], object],
+        metrics: Metrics,
+        clock: Callable[[], int],
+    ) -> None:
+        self.name = name
+        self.loaded: Loaded | None = None
+        self.last_check: datetime | None = None
+        self.last_error: str | None = None
+        self._origin = origin
+        self._build = build
+        self._edition = edition
+        self._metrics = metrics
+        self._clock = clock
+        self._failed: tuple[Release, object, int] | None = None  # release, edition, when it may be tried again
+
+    def check(self) -> None:
+        """Look at the origin once, and swap if there is another release or edition. Never raises."""
+        try:
+            release, edition = self._origin.latest(self.name), self._edition()
+            if self.loaded is not None and (self.loaded.release, self.loaded.edition) == (release, edition):
+                self.last_error = None
+            elif not self._failed_lately(release, edition):
+                self._swap(release, edition)
+        except OriginError as error:
+            self._report(str(error))
+        self.last_check = _utc(self._clock())
+        self._metrics.checked(self._clock() / 1e6)
+
+    def _failed_lately(self, release: Release, edition: object) -> bool:
+        return self._failed is not None and self._failed[:2] == (release, edition) and self._clock() < self._failed[2]
+
+    def _swap(self, release: Release, edition: object) -> None:
+        try:
+            answers = self._build(self._origin.fetch(release))
+            self._warm(answers)
+        except Exception as error:  # noqa: BLE001  # whatever is wrong with a new model, the old one goes on
+            self._failed = (release, edition, self._clock() + _RETRY_SECONDS * 1_000_000)
+            self._metrics.load_failed()
+            self._report(
+                f"{release.name} version {release.version} could not be loaded: {type(error).__name__}: {error}"
+            )
+            return
+        previous = self.loaded
+        self.loaded = Loaded(release, edition, answers, _utc(self._clock()))
+        self._failed = None
+        self.last_error = None
+        self._metrics.swapped(release.name, release.version, previous.release.version if previous else None)
+        log.info("serving %s version %s", release.name, release.version)
+
+    def _warm(self, answers: Answers) -> None:
+        """Ask for every placement before a shopper does: pages come into memory, faults to light."""
+        at = self._clock()
+        for placement in answers.placements:
+            requests = [BlockRequest(placement)]
+            answers.answer(Shopper(), requests, at)
+            answers.fallback(requests, at)
+
+    def _report(self, error: str) -> None:
+        if error != self.last_error:  # once, not at every poll
+            log.error("%s", error)
+        self.last_error = error
+
+
+def follow(champion: Champion, seconds: float, looked: Event, stop: Event) -> None:
+    """Check again and again until told to stop: the body of a thread. ``looked`` is set after the first time."""
+    while True:
+        champion.check()
+        looked.set()
+        if stop.wait(seconds):
+            return
+
+
+def _utc(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(microseconds / 1e6, UTC)
