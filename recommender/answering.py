@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from features.events import Kind
 from features.histories import Histories, Ragged
@@ -25,6 +24,7 @@ from recommender.sources.base import Reason, Source
 from recommender.sources.neighbours import NeighbourSource
 from recommender.sources.own_history import of_kinds
 from recommender.sources.ranking import RankingSource
+from recommender.sources.scores import Scores
 
 Codes = NDArray[np.int32]
 
@@ -115,7 +115,7 @@ class Answerer:
         query = as_seen(Queries(np.array([at]), history, Ragged.of([anchors.tolist()]), allowed), config)
         total, parts = blend(model.sources, config.sources, query, len(model.catalogue))
 
-        funnel = Funnel(total.indices, total.data)
+        funnel = Funnel(*total.row(0), len(model.catalogue))
         funnel.keep("in_stock", available[funnel.codes])
         funnel.keep("filter", shown[funnel.codes])
         if inside is not None:
@@ -210,7 +210,7 @@ class Answerer:
     # What is chosen
 
     def _chosen(
-        self, funnel: Funnel, rows: Mask, parts: dict[str, csr_array], count: int, config: PlacementConfig
+        self, funnel: Funnel, rows: Mask, parts: dict[str, Scores], count: int, config: PlacementConfig
     ) -> list[Pick]:
         """The best of some candidates (bool[candidates]), each with the source that speaks loudest for it."""
         codes, scores = funnel.codes[rows], funnel.scores[rows]
@@ -229,7 +229,7 @@ class Answerer:
 
     # What is told
 
-    def _items(self, picks: list[Pick], query: Queries, parts: dict[str, csr_array], *, explain: bool) -> list[Item]:
+    def _items(self, picks: list[Pick], query: Queries, parts: dict[str, Scores], *, explain: bool) -> list[Item]:
         reasons: dict[int, list[Reason]] = {}
         for name in {pick.source for pick in picks}:
             codes = np.array([pick.code for pick in picks if pick.source == name], dtype=np.int32)

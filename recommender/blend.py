@@ -5,47 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from recommender.queries import Queries
-from recommender.sources.base import Source, empty_scores
-
-
-def relative(scores: csr_array) -> csr_array:
-    """Scores as a share of the best of their row, so that sources of different units can be added."""
-    lengths = np.diff(scores.indptr)
-    full = np.flatnonzero(lengths)
-    if len(full) == 0:
-        return scores
-    best = np.zeros(scores.shape[0], dtype=np.float32)
-    best[full] = np.maximum.reduceat(scores.data, scores.indptr[full])
-    return csr_array((scores.data / np.repeat(best, lengths), scores.indices, scores.indptr), shape=scores.shape)
+from recommender.sources.base import Source, rows_of
+from recommender.sources.scores import Scores
 
 
 def blend(
-    sources: Mapping[str, Source], weights: Mapping[str, float], queries: Queries, size: int
-) -> tuple[csr_array, dict[str, csr_array]]:
-    """The weighted sum of relative scores, and what each source gave to it; all float32 of shape (queries, size)."""
-    parts: dict[str, csr_array] = {}
-    total = empty_scores(len(queries), size)
-    for name, weight in sorted(weights.items()):  # a sum of floats depends on its order, a configuration must not
-        part = relative(sources[name].score(queries)) * np.float32(weight)
-        parts[name] = part
-        total = csr_array(total + part) if total.nnz else part
+    sources: Mapping[str, Source], weights: Mapping[str, float], queries: Queries, products: int
+) -> tuple[Scores, dict[str, Scores]]:
+    """The weighted sum of relative scores, and what each source gave to it."""
+    # a sum of floats depends on its order, a configuration must not: hence sorted
+    parts = {name: sources[name].score(queries).relative(weight) for name, weight in sorted(weights.items())}
+    if len(parts) == 1:
+        return next(iter(parts.values())), parts
+    if not parts:
+        return Scores.none(len(queries)), parts
+    total = Scores.summed(
+        np.concatenate([rows_of(part.indptr) for part in parts.values()]),
+        np.concatenate([part.product for part in parts.values()]),
+        np.concatenate([part.value for part in parts.values()]),
+        len(queries),
+        products,
+    )
     return total, parts
 
 
-def parts_of(parts: Mapping[str, csr_array], code: int) -> dict[str, float]:
+def parts_of(parts: Mapping[str, Scores], product: int) -> dict[str, float]:
     """What each source gave to the score of a candidate of a single question."""
-    found = {}
-    for name, part in parts.items():
-        place = int(np.searchsorted(part.indices, code))
-        hit = place < len(part.indices) and part.indices[place] == code
-        found[name] = float(part.data[place]) if hit else 0.0
-    return found
+    return {name: part.of(0, product) for name, part in parts.items()}
 
 
-def strongest_part(parts: Mapping[str, csr_array], code: int) -> str:
+def strongest_part(parts: Mapping[str, Scores], product: int) -> str:
     """The source that gave most to the score of a candidate of a single question."""
-    given = parts_of(parts, code)
+    given = parts_of(parts, product)
     return max(given, key=lambda name: given[name])

@@ -184,5 +184,4 @@ class _Reader:
             raise ValueError(msg)
         if name.startswith("strings/"):
             return Vocabulary(orjson.loads(path.read_bytes()))
-        empty = path.stat().st_size == 0
-        return np.zeros(0) if empty else np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))  # a plain array is quicker to index

@@ -14,10 +14,10 @@ Mask = NDArray[np.bool_]
 
 
 class Funnel:
-    """Candidates on their way to a list. codes: int32, scores: float32, of equal length."""
+    """Candidates on their way to a list. codes: int32, scores: float32, of equal length; products: all there are."""
 
-    def __init__(self, codes: NDArray[np.int32], scores: NDArray[np.float32]) -> None:
-        self.codes, self.scores = codes, scores
+    def __init__(self, codes: NDArray[np.int32], scores: NDArray[np.float32], products: int) -> None:
+        self.codes, self.scores, self._products = codes, scores, products
         self.steps: list[tuple[str, int, int]] = [("candidates", len(codes), len(codes))]
 
     def keep(self, step: str, kept: Mask) -> None:
@@ -33,7 +33,9 @@ class Funnel:
 
     def drop(self, step: str, codes: NDArray[np.int32]) -> None:
         """Drop some products."""
-        self.keep(step, ~np.isin(self.codes, codes))
+        staying = np.ones(self._products, dtype=np.bool_)
+        staying[codes] = False
+        self.keep(step, staying[self.codes])
 
 
 class MaskCache:

@@ -164,15 +164,15 @@ class Recommender:
         score = np.zeros((len(queries), count), dtype=np.float32)
         fallback = self.fallback_order(config, queries.allowed)
         banned = np.zeros(len(self.catalogue), dtype=np.bool_)
-        for start in range(0, len(queries), 256):
-            chunk = queries.take(np.arange(start, min(start + 256, len(queries))))
+        step = max(16, min(256, 4_000_000 // max(len(self.catalogue), 1)))  # what adding scores up holds in memory
+        for start in range(0, len(queries), step):
+            chunk = queries.take(np.arange(start, min(start + step, len(queries))))
             scores, _ = blend(self.sources, config.sources, as_seen(chunk, config), len(self.catalogue))
             for place in range(len(chunk)):
                 row = start + place
                 out = chunk.anchors[place] if exclude is None else np.concatenate([chunk.anchors[place], exclude[row]])
                 banned[out] = True
-                span = slice(scores.indptr[place], scores.indptr[place + 1])
-                codes, values = best(scores.indices[span], scores.data[span], banned, queries.allowed, count)
+                codes, values = best(*scores.row(place), banned, queries.allowed, count)
                 product[row, : len(codes)], score[row, : len(codes)] = codes, values
                 if len(codes) < count and not config.may_be_empty:
                     banned[codes] = True

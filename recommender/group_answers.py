@@ -46,7 +46,7 @@ def groups_block(
     query = as_seen(groups.queries(Queries(np.array([at]), history, Ragged.empty(1)), own), config)
     total, parts = blend(model.group_sources, config.sources, query, len(groups.ids))
 
-    funnel = Funnel(total.indices, total.data)
+    funnel = Funnel(*total.row(0), len(groups.ids))
     funnel.keep("in_stock", alive[funnel.codes])
     funnel.drop("excluded", np.array(own, dtype=np.int32))
     order = np.lexsort((funnel.codes, -funnel.scores))[: request.count]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -14,7 +16,9 @@ from recommender.queries import Queries
 START = pd.Timestamp("2026-01-01", tz="UTC")
 
 
-def log_of(rows: list[tuple[str, float, str, str]], products: pd.DataFrame | None = None) -> tuple[EventLog, Catalogue]:
+def log_of(
+    rows: Sequence[tuple[str, float, str, str]], products: pd.DataFrame | None = None
+) -> tuple[EventLog, Catalogue]:
     """From (event, day, customer, product); events of one day and customer are one order."""
     events = pd.DataFrame(rows, columns=["event", "day", "customer_id", "product_id"])
     events["timestamp"] = START + pd.to_timedelta(events.pop("day").astype(float), unit="D")

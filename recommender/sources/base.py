@@ -7,9 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from scipy.sparse import csr_array
 
 from recommender.queries import Queries
+from recommender.sources.scores import Scores
 
 Reason = dict[str, Any]
 
@@ -26,11 +26,8 @@ class Source(Protocol):
     Each source module has a configuration with the hyper-parameters and a ``fit`` beside it.
     """
 
-    def score(self, queries: Queries) -> csr_array:
-        """Scores of candidates, float32 of shape (queries, products): positive where proposed, absent elsewhere.
-
-        Row q depends on question q alone, and indices of a row ascend.
-        """
+    def score(self, queries: Queries) -> Scores:
+        """Candidates of each question. Row q depends on question q alone."""
         ...
 
     def reasons(self, queries: Queries, row: int, products: NDArray[np.int32]) -> list[Reason]:
@@ -44,8 +41,3 @@ class Source(Protocol):
 def rows_of(indptr: NDArray[np.int64]) -> NDArray[np.int64]:
     """The row number of every entry of a ragged array."""
     return np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-
-
-def empty_scores(queries: int, products: int) -> csr_array:
-    """No candidate for anyone."""
-    return csr_array((queries, products), dtype=np.float32)

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from features.histories import gather
 from recommender.queries import Queries
 from recommender.sources.base import Reason, rows_of
 from recommender.sources.profile import profile
+from recommender.sources.scores import Scores
 
 
 def strongest(matrix: csr_array, k: int) -> csr_array:
@@ -91,12 +93,15 @@ class NeighbourSource:
     steps: int
     code: str
 
-    def score(self, queries: Queries) -> csr_array:
+    def score(self, queries: Queries) -> Scores:
         """See `Source`."""
-        taste = profile(queries, self.table.shape[0], decay=self.decay, steps=self.steps)
-        scores = csr_array(taste @ self.table)
-        scores.sort_indices()
-        return scores
+        row, product, weight = profile(queries, decay=self.decay, steps=self.steps)
+        indptr, entries = gather(self.table.indptr, product.astype(np.int64))
+        lengths = np.diff(indptr)
+        value = self.table.data[entries] * np.repeat(weight, lengths)
+        return Scores.summed(
+            np.repeat(row, lengths), self.table.indices[entries], value, len(queries), self.table.shape[0]
+        )
 
     def strength(self, products: NDArray[np.int32], others: NDArray[np.int32]) -> NDArray[np.float32]:
         """Weights of pairs, float32[len(products), len(others)], 0 where ``others`` are no neighbours."""
@@ -113,15 +118,13 @@ class NeighbourSource:
 
     def reasons(self, queries: Queries, row: int, products: NDArray[np.int32]) -> list[Reason]:
         """The product of the shopper's profile that speaks loudest for each."""
-        taste = profile(queries.take(np.array([row])), self.table.shape[0], decay=self.decay, steps=self.steps)
-        taste.sum_duplicates()
-        if taste.nnz == 0:
+        _, entry, weight = profile(queries.take(np.array([row])), decay=self.decay, steps=self.steps)
+        if len(entry) == 0:
             return [{"code": self.code} for _ in products]
-        voices = self.strength(taste.indices, products) * taste.data[:, None]
+        taste, place = np.unique(entry, return_inverse=True)
+        voices = self.strength(taste, products) * np.bincount(place, weights=weight)[:, None]
         loudest = voices.argmax(axis=0)
         return [
-            {"code": self.code, "product": int(taste.indices[voice])}
-            if voices[voice, place] > 0
-            else {"code": self.code}
+            {"code": self.code, "product": int(taste[voice])} if voices[voice, place] > 0 else {"code": self.code}
             for place, voice in enumerate(loudest)
         ]

@@ -8,13 +8,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.sparse import csr_array
 
 from features.events import Kind
 from features.histories import Histories
 from recommender.queries import Queries
 from recommender.sources.base import Config, Reason, rows_of
 from recommender.sources.profile import steps_back
+from recommender.sources.scores import Scores
 
 _KINDS = {"viewed": (Kind.CLICK, Kind.VIEW, Kind.VIDEO_VIEW, Kind.WISHLIST, Kind.CART), "bought": (Kind.PURCHASE,)}
 
@@ -45,9 +45,8 @@ class OwnHistorySource:
     products: int
     config: OwnHistoryConfig
 
-    def score(self, queries: Queries) -> csr_array:
+    def score(self, queries: Queries) -> Scores:
         """1 / (1 + steps back) of the newest event of a product, or Σ decay^(steps back) over all of its events."""
-        shape = (len(queries), self.products)
         history = of_kinds(queries.history, _KINDS[self.config.of])
         row, product, back = rows_of(history.indptr), history.product, steps_back(history)
         if self.config.of == "viewed":
@@ -55,15 +54,12 @@ class OwnHistorySource:
             row, product, back = row[kept], product[kept], back[kept]
         if self.config.rank_by == "frequency":
             weight = np.power(self.config.decay, back).astype(np.float32)
-            scores = csr_array((weight, (row, product)), shape=shape)
-        else:
-            key = row * self.products + product
-            _, newest = np.unique(key[::-1], return_index=True)
-            newest = len(key) - 1 - newest
-            weight = (1 / (1 + back[newest])).astype(np.float32)
-            scores = csr_array((weight, (row[newest], product[newest])), shape=shape)
-        scores.sort_indices()
-        return scores
+            return Scores.summed(row, product, weight, len(queries), self.products)
+        key = row * self.products + product
+        _, newest = np.unique(key[::-1], return_index=True)
+        newest = len(key) - 1 - newest
+        weight = (1 / (1 + back[newest])).astype(np.float32)
+        return Scores.summed(row[newest], product[newest], weight, len(queries), self.products)
 
     def _bought_since(
         self, history: Histories, row: NDArray[np.int64], product: NDArray[np.int32], time: NDArray[np.int64]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from features.histories import Histories
 from recommender.queries import Queries
@@ -30,24 +29,26 @@ def steps_back(history: Histories) -> NDArray[np.int64]:
     return np.asarray(newest[row] - number)
 
 
-def profile(queries: Queries, products: int, *, decay: float, steps: int, anchors_only: bool = False) -> csr_array:
-    """Weights decay^(steps back), float32 of shape (queries, products).
+def profile(
+    queries: Queries, *, decay: float, steps: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+    """Taste as entries (question, product, weight decay^(steps back)); a product may stand in several.
 
-    The anchors (page, cart) are the newest step of all, with weight 1; ``anchors_only`` leaves the history out.
-    ``steps``: how far back to look.
+    The anchors (page, cart) are the newest step of all, with weight 1. ``steps``: how far back to look.
     """
-    n = len(queries)
-    anchor_rows = rows_of(queries.anchors.indptr)
-    row, column = anchor_rows, queries.anchors.values
+    row = rows_of(queries.anchors.indptr)
+    product = queries.anchors.values
     weight = np.ones(len(row), dtype=np.float32)
-    if not anchors_only:
-        history = queries.history
-        back = steps_back(history)
-        near = back < steps
-        history_rows = rows_of(history.indptr)[near]
-        anchored = np.diff(queries.anchors.indptr) > 0
-        age = back[near] + anchored[history_rows]
-        row = np.concatenate([row, history_rows])
-        column = np.concatenate([column, history.product[near]])
-        weight = np.concatenate([weight, np.power(decay, age, dtype=np.float32)])
-    return csr_array((weight, (row, column)), shape=(n, products))
+    history = queries.history
+    if len(history.product) == 0:
+        return row, product, weight
+    back = steps_back(history)
+    near = np.flatnonzero(back < steps)
+    past = rows_of(history.indptr)[near]
+    anchored = np.diff(queries.anchors.indptr) > 0
+    aged = np.power(decay, back[near] + anchored[past], dtype=np.float32)
+    return (
+        np.concatenate([row, past]),
+        np.concatenate([product, history.product[near]]),
+        np.concatenate([weight, aged]),
+    )

@@ -9,12 +9,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.sparse import csr_array
 
 from features.catalogue import Catalogue, Time
 from features.events import DAY, EventLog, Kind
 from recommender.queries import Queries
-from recommender.sources.base import Config, Reason, empty_scores
+from recommender.sources.base import Config, Reason
+from recommender.sources.scores import Scores
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,25 @@ class RankingSource:
         best = np.argsort(-self.scores, kind="stable")
         return best[self.scores[best] > 0]
 
-    def score(self, queries: Queries) -> csr_array:
+    def score(self, queries: Queries) -> Scores:
         """See `Source`."""
-        order = self.order if queries.allowed is None else self.order[queries.allowed[self.order]]
-        best = np.sort(order[: self.limit])
+        best = (
+            self.order[: self.limit] if queries.allowed is None else first_of(self.order, queries.allowed, self.limit)
+        )
+        best = np.sort(best)
         n = len(queries)
-        if len(best) == 0:
-            return empty_scores(n, len(self.scores))
-        indptr = np.arange(n + 1) * len(best)
-        return csr_array((np.tile(self.scores[best], n), np.tile(best, n), indptr), shape=(n, len(self.scores)))
+        return Scores(np.arange(n + 1) * len(best), np.tile(best.astype(np.int32), n), np.tile(self.scores[best], n))
 
     def reasons(self, queries: Queries, row: int, products: NDArray[np.int32]) -> list[Reason]:
         """The measure behind each place."""
         return [{"code": self.code, self.measured: float(self.measure[product])} for product in products]
+
+
+def first_of(order: NDArray[np.int64], allowed: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
+    """The first ``count`` of an order that are allowed (bool[products]), without walking all of it if few are not."""
+    found = order[: 4 * count]
+    found = found[allowed[found]]
+    return found[:count] if len(found) >= count else order[allowed[order]][:count]
 
 
 class PopularityConfig(Config):

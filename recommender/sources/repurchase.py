@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.sparse import csr_array
 from scipy.special import ndtr
 
 from features.catalogue import Catalogue
@@ -17,6 +16,7 @@ from features.histories import Histories
 from recommender.queries import Queries
 from recommender.sources.base import Config, Reason, rows_of
 from recommender.sources.own_history import of_kinds
+from recommender.sources.scores import Scores
 
 
 class RepurchaseConfig(Config):
@@ -101,12 +101,12 @@ class RepurchaseSource:
         probability = rate * (within - before) / np.maximum(1 - rate * before, 1e-9)
         return bought, rhythm, probability
 
-    def score(self, queries: Queries) -> csr_array:
+    def score(self, queries: Queries) -> Scores:
         """See `Source`."""
         bought, _, probability = self._due(queries)
         due = probability > self.config.least_probability
-        shape = (len(queries), len(self.gap))
-        return csr_array((probability[due].astype(np.float32), (bought.row[due], bought.product[due])), shape=shape)
+        value = probability[due].astype(np.float32)
+        return Scores.summed(bought.row[due], bought.product[due].astype(np.int32), value, len(queries), len(self.gap))
 
     def reasons(self, queries: Queries, row: int, products: NDArray[np.int32]) -> list[Reason]:
         """``due_at`` (µs UTC: last purchase + median interval), ``due_probability``, ``every_days``."""

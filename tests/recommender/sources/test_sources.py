@@ -18,15 +18,14 @@ from recommender.sources.base import Source
 from recommender.sources.neighbours import neighbours_of, product_blocks, strongest
 from recommender.sources.own_history import OwnHistoryConfig, OwnHistorySource
 from recommender.sources.profile import profile, steps_back
+from recommender.sources.scores import Scores
 from tests import logs, shops
 from tests.recommender.sources.contract import SourceContract
 
 
 def order_of(source: Source, queries: Queries, log: EventLog, row: int = 0) -> list[str]:
     """Ids proposed, best first, ties by id."""
-    scores = source.score(queries)
-    span = slice(scores.indptr[row], scores.indptr[row + 1])
-    codes, values = scores.indices[span], scores.data[span]
+    codes, values = source.score(queries).row(row)
     return [log.products[int(codes[place])] for place in np.lexsort((codes, -values))]
 
 
@@ -228,7 +227,7 @@ class TestRepurchase(SourceContract):
         log, catalogue = logs.encoded(shops.staples())
         queries = logs.queries_of(log, people=["c003"])
         day, month = (
-            repurchase.fit(log, catalogue, repurchase.RepurchaseConfig(window_days=days)).score(queries).toarray()
+            repurchase.fit(log, catalogue, repurchase.RepurchaseConfig(window_days=days)).score(queries).dense(2)
             for days in (1, 30)
         )
         assert (day <= month).all()
@@ -279,7 +278,7 @@ class TestNewArrivals(SourceContract):
         products = pd.DataFrame(
             {
                 "product_id": ["launched", "tomorrow", "always"],
-                "available_from": pd.to_datetime(["2026-03-20", "2027-01-01", None], utc=True),
+                "available_from": pd.to_datetime(pd.Series(["2026-03-20", "2027-01-01", None]), utc=True),
             }
         )
         rows = [("view", 0, "a", "always"), ("view", 60, "a", "seen"), ("view", 90, "a", "always")]
@@ -317,7 +316,8 @@ def test_lines_of_an_order_and_runs_of_one_product_are_one_step() -> None:
 
 def test_the_page_is_the_newest_step() -> None:
     log, _ = logs.log_of([("view", 1, "a", "x"), ("view", 2, "a", "y"), ("view", 2.5, "b", "z")])
-    weights = profile(logs.queries_of(log, people=["a", "b"], anchors=[["z"], []]), 3, decay=0.5, steps=5).toarray()
+    taste = profile(logs.queries_of(log, people=["a", "b"], anchors=[["z"], []]), decay=0.5, steps=5)
+    weights = Scores.summed(*taste, 2, 3).dense(3)
     x, y, z = (log.products.code(name) for name in "xyz")
     assert weights[0, [z, y, x]].tolist() == [1, 0.5, 0.25]
     assert weights[1, z] == 1
@@ -353,4 +353,23 @@ def test_ties_among_neighbours_go_by_id() -> None:
 
 def test_an_empty_row_of_anchors_is_no_profile() -> None:
     queries = Queries(np.array([0]), Histories.empty(1), Ragged.empty(1))
-    assert profile(queries, 5, decay=0.5, steps=3).nnz == 0
+    assert len(profile(queries, decay=0.5, steps=3)[0]) == 0
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(1, 40_000), st.integers(0, 60))
+@settings(max_examples=60, deadline=None)
+def test_sums_do_not_depend_on_how_they_are_taken(seed: int, n: int, products: int, entries: int) -> None:
+    rng = np.random.default_rng(seed)
+    row, product = rng.integers(n, size=entries), rng.integers(products, size=entries).astype(np.int32)
+    value = rng.normal(size=entries).astype(np.float32)
+    together = Scores.summed(row, product, value, n, products)
+    assert (together.value > 0).all()
+    for q in range(n):
+        mine = row == q
+        alone = Scores.summed(row[mine] * 0, product[mine], value[mine], 1, products)
+        np.testing.assert_array_equal(alone.product, together.row(q)[0])
+        np.testing.assert_array_equal(alone.value, together.row(q)[1])
+    if entries:
+        expected = np.zeros((n, products))
+        np.add.at(expected, (row, product), value.astype(np.float64))
+        np.testing.assert_allclose(together.dense(products), np.maximum(expected, 0), atol=1e-5)

@@ -1,0 +1,88 @@
+"""Scores of candidates, a ragged row a question: what sources propose and blends add up.
+
+SciPy's sparse matrices check and copy at every step, which costs a single question more than the arithmetic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Candidates of n questions: those of question q are indptr[q]:indptr[q + 1] of the other arrays.
+
+    indptr: int64[n + 1]; product: int32, ascending within a row, each once; value: float32, positive.
+    """
+
+    indptr: NDArray[np.int64]
+    product: NDArray[np.int32]
+    value: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    @staticmethod
+    def none(n: int) -> Scores:
+        """No candidate for anyone."""
+        return Scores(np.zeros(n + 1, dtype=np.int64), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
+
+    @staticmethod
+    def summed(
+        row: NDArray[np.int64], product: NDArray[np.int32], value: NDArray[np.float32], n: int, products: int
+    ) -> Scores:
+        """From entries in any order; those of one row and product are added up, what is not positive is left out.
+
+        Sums are taken in float64 in the order given, so a row comes out the same whatever other rows there are.
+
+        Args:
+            row, product, value: parallel arrays of entries.
+            n: number of rows.
+            products: number of products.
+        """
+        key = row * products + product
+        if n * products <= 16 * len(key) + 65_536:  # a table of all cells costs less than sorting the entries
+            table = np.bincount(key, weights=value, minlength=n * products)
+            cells = np.flatnonzero(table > 0)
+            total = table[cells]
+        else:
+            cells, place = np.unique(key, return_inverse=True)
+            total = np.bincount(place, weights=value, minlength=len(cells))
+            positive = total > 0
+            cells, total = cells[positive], total[positive]
+        if n == 1:
+            indptr = np.array([0, len(cells)])
+            return Scores(indptr, cells.astype(np.int32), total.astype(np.float32))
+        indptr = np.searchsorted(cells, np.arange(n + 1) * products)
+        return Scores(indptr, (cells % max(products, 1)).astype(np.int32), total.astype(np.float32))
+
+    def row(self, q: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Products and values of one question."""
+        span = slice(self.indptr[q], self.indptr[q + 1])
+        return self.product[span], self.value[span]
+
+    def of(self, q: int, product: int) -> float:
+        """The score of one product in one row, 0 where it is no candidate."""
+        products, values = self.row(q)
+        place = int(np.searchsorted(products, product))
+        return float(values[place]) if place < len(products) and products[place] == product else 0.0
+
+    def relative(self, weight: float = 1.0) -> Scores:
+        """Scores as ``weight`` times the share of the best of their row: sources of different units can be added."""
+        lengths = np.diff(self.indptr)
+        full = lengths > 0
+        best = np.maximum.reduceat(self.value, self.indptr[:-1][full]) if full.any() else self.value
+        return Scores(
+            self.indptr,
+            self.product,
+            (self.value * (np.float32(weight) / np.repeat(best, lengths[full]))).astype(np.float32),
+        )
+
+    def dense(self, products: int) -> NDArray[np.float32]:
+        """float32[n, products], 0 where there is no candidate."""
+        table = np.zeros((len(self), products), dtype=np.float32)
+        table[np.repeat(np.arange(len(self)), np.diff(self.indptr)), self.product] = self.value
+        return table

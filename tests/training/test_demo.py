@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import socket
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from features.encode import encode_catalogue, encode_events
+from tests import shops
+from training.commands.demo import prepare
+from training.demo import DemoState, Samples, lines_to_paste, made_from, read_state, samples, write_state
+from training.service import ServiceError, check_port, running, wait_until_ready
+from training.terminal import Terminal
+from training.tracking import Tracking, open_tracking
+
+STATE = DemoState("abc", 3, Samples("p'1", "p&2", "c/3"))
+
+
+@pytest.fixture
+def tracking(mlflow_uri: str) -> Tracking:
+    return open_tracking(mlflow_uri)
+
+
+@pytest.fixture
+def written() -> list[Path]:
+    return []
+
+
+@pytest.fixture
+def write_data(written: list[Path]) -> Callable[[Path], None]:
+    """Writes planted tastes, two purchases an order, and keeps count."""
+
+    def write(folder: Path) -> None:
+        events, products = shops.planted_tastes(order_size=2)
+        shops.write(folder, events=events, products=products)
+        written.append(folder)
+
+    return write
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_second_run_makes_nothing_anew(
+    tracking: Tracking, tmp_path: Path, write_data: Callable[[Path], None], written: list[Path]
+) -> None:
+    terminal = Terminal(json=True)
+    first = prepare(terminal, tracking, tmp_path / "demo", 0, write_data)
+    champion = tracking.champion("recommender")
+    assert champion is not None
+    assert champion.version == first.version
+    assert prepare(terminal, tracking, tmp_path / "demo", 0, write_data) == first
+    assert (len(written), len(tracking.versions())) == (1, 1)
+
+
+def test_another_seed_trains_again(
+    tracking: Tracking, tmp_path: Path, write_data: Callable[[Path], None], written: list[Path]
+) -> None:
+    terminal = Terminal(json=True)
+    first = prepare(terminal, tracking, tmp_path / "demo", 0, write_data)
+    second = prepare(terminal, tracking, tmp_path / "demo", 1, write_data)
+    assert (first.version, second.version, len(written)) == (1, 2, 2)
+
+
+def test_what_a_model_is_made_from_is_code_data_configuration_and_place(tmp_path: Path) -> None:
+    code, data = tmp_path / "features", tmp_path / "data"
+    code.mkdir()
+    data.mkdir()
+    (code / "a.py").write_text("1")
+    (data / "events.csv").write_text("event,timestamp\n")
+    seen = {made_from(tmp_path, data, "{}", "sqlite:///a")}
+    assert made_from(tmp_path, data, "{}", "sqlite:///a") in seen
+    seen |= {made_from(tmp_path, data, "{1}", "sqlite:///a"), made_from(tmp_path, data, "{}", "sqlite:///b")}
+    (code / "a.py").write_text("2")
+    seen.add(made_from(tmp_path, data, "{}", "sqlite:///a"))
+    (data / "events.csv").write_text("event,timestamp\nview,2026-01-01\n")
+    seen.add(made_from(tmp_path, data, "{}", "sqlite:///a"))
+    assert len(seen) == 5
+
+
+def test_state_reads_as_it_was_written(tmp_path: Path) -> None:
+    write_state(tmp_path / "demo" / "state.json", STATE)
+    assert read_state(tmp_path / "demo" / "state.json") == STATE
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"made_from": "abc"}', '{"made_from": "a", "version": 1, "samples": {}}'])
+def test_a_state_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "state.json").write_text(text)
+    assert read_state(tmp_path / "state.json") is None
+    assert read_state(tmp_path / "nowhere.json") is None
+
+
+def test_samples_were_bought_together() -> None:
+    log = encode_events(shops.companions())
+    found = samples(log, encode_catalogue(None, log), int(log.known.max()) + 1)
+    assert {found.product, found.beside} in ({"shampoo", "conditioner"}, {"brush", "paste"})
+    assert found.customer in log.people
+
+
+def test_lines_are_safe_to_paste() -> None:
+    for _, line in lines_to_paste("http://127.0.0.1:8000", STATE.samples):
+        assert line.count("'") == 2
+        assert " " not in line.split("'")[1]
+
+
+def test_a_taken_port_is_told_before_anything_is_done() -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        port = listening.getsockname()[1]
+        with pytest.raises(ServiceError, match=f"port {port} is taken"):
+            check_port(port)
+    check_port(port)
+
+
+def test_the_service_answers_every_line_and_stops(small_bundle: Path) -> None:
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    with running(["-m", "serving", "--port", str(port), "--bundle", str(small_bundle)]) as child:
+        wait_until_ready(address, child, seconds=60)
+        for what, line in lines_to_paste(address, Samples("p001", "p004", "c001")):
+            with urllib.request.urlopen(line.split("'")[1], timeout=30) as answer:  # noqa: S310  # our own address
+                items = json.load(answer)["blocks"][0]["items"]
+                assert items or "buy again" in what
+    assert child.poll() is not None
+    check_port(port)
+
+
+def test_a_service_that_ends_before_it_is_ready_is_an_error() -> None:
+    with (
+        pytest.raises(ServiceError, match="status 3"),
+        running(["-c", "import sys; sys.exit(3)"]) as child,
+    ):
+        wait_until_ready(f"http://127.0.0.1:{free_port()}", child, seconds=30)
+
+
+def test_a_service_that_is_never_ready_is_stopped() -> None:
+    with (
+        pytest.raises(ServiceError, match="not ready after"),
+        running(["-c", "import time; time.sleep(60)"]) as child,
+    ):
+        wait_until_ready(f"http://127.0.0.1:{free_port()}", child, seconds=0.5)
+    assert child.returncode is not None

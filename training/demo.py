@@ -1,0 +1,111 @@
+"""What the demo remembers between two runs, and what it tells people to try."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import urlencode
+
+import numpy as np
+
+from features.catalogue import Catalogue
+from features.events import EventLog, Kind
+
+#: Packages whose code a trained model depends on.
+PACKAGES = ("features", "recommender", "training")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Ids from the data for the examples: two products of one large recent order, and a customer with many orders."""
+
+    product: str
+    beside: str
+    customer: str
+
+
+@dataclass(frozen=True)
+class DemoState:
+    """What a run left behind. A run whose ``made_from`` is the same has nothing to make anew."""
+
+    made_from: str
+    version: int
+    samples: Samples
+
+
+def read_state(file: Path) -> DemoState | None:
+    """What the last run left, or None if there was none or it was another version of the demo."""
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        return DemoState(stored["made_from"], stored["version"], Samples(**stored["samples"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_state(file: Path, state: DemoState) -> None:
+    """Remember for the next run."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
+
+
+def made_from(root: Path, data: Path, config: str, tracking_uri: str) -> str:
+    """SHA-256, hexadecimal, of everything the demo's model is made from and of where it is registered.
+
+    Args:
+        root: the folder that holds the packages.
+        data: the dataset folder; an absent one counts as empty.
+        config: the configuration as JSON.
+        tracking_uri: where models are registered.
+    """
+    digest = hashlib.sha256(f"{config}\n{tracking_uri}\n".encode())
+    code = [
+        file
+        for package in PACKAGES
+        for file in sorted((root / package).rglob("*"))
+        if file.suffix in (".py", ".toml", ".lark")
+    ]
+    tables = sorted(file for file in data.rglob("*") if file.is_file())
+    for base, files in ((root, code), (data, tables)):
+        for file in files:
+            digest.update(f"{file.relative_to(base)}\n".encode())
+            with file.open("rb") as content:
+                digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()
+
+
+def samples(log: EventLog, catalogue: Catalogue, at: int) -> Samples:
+    """Ids worth asking about: the best sellers that are in stock and were bought together, and the busiest customer.
+
+    Args:
+        log: with at least one order of two products.
+        catalogue: its products.
+        at: microseconds UTC, when they must be available.
+    """
+    rows = log.of_kind(Kind.PURCHASE)
+    rows &= catalogue.available(at)[np.maximum(log.product, 0)]
+    sold = np.bincount(log.product[rows], minlength=len(catalogue))
+    product = int(sold.argmax())
+    orders = log.order[rows & (log.product == product)]
+    with_it = rows & np.isin(log.order, orders) & (log.product != product)
+    beside = int(np.bincount(log.product[with_it], minlength=len(catalogue)).argmax())
+    customer = int(np.bincount(log.person[rows & ~log.anonymous[log.person]], minlength=len(log.people)).argmax())
+    return Samples(log.products[product], log.products[beside], log.people[customer])
+
+
+def lines_to_paste(address: str, ids: Samples) -> Sequence[tuple[str, str]]:
+    """What a line shows, and the line: one for each page a shop would ask from."""
+    asked = (
+        ("a product page: what is bought with it", "frequently_bought_together", {"product_id": [ids.product]}),
+        ("a product page: what is like it", "similar_products", {"product_id": [ids.product]}),
+        ("a cart", "complete_the_cart", {"product_id": [ids.product, ids.beside]}),
+        ("a home page", "recommended_for_you", {"customer_id": [ids.customer]}),
+        ("what the customer is due to buy again", "buy_it_again", {"customer_id": [ids.customer]}),
+    )
+    lines = []
+    for what, placement, parameters in asked:
+        query = urlencode({**parameters, "count": [5]}, doseq=True)
+        lines.append((what, f"curl -s '{address}/v1/recommendations/{placement}?{query}'"))
+    return lines

@@ -1,0 +1,305 @@
+"""How good a recommender's lists are, beside baselines, with intervals.
+
+The flow: a split (`training.splits`) says what may be fitted on and asked; everybody fits on the same log and answers
+the same questions; rows of metrics are resampled together, so differences are paired.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.catalogue import Catalogue
+from features.events import EventLog
+from features.histories import Ragged
+from recommender import engine
+from recommender.answers import Lists
+from recommender.config import RecommenderConfig
+from recommender.metrics import hits, measure
+from recommender.queries import Queries
+from training import splits
+from training.bootstrap import means
+from training.gate import MARGIN, Difference, Verdict
+from training.judgements import JUDGEMENTS as JUDGEMENTS  # those who evaluate need it too
+from training.split import EvaluationError, Part, Split
+
+_CHUNK = 2_000  # questions asked together
+
+Ask = Callable[[Queries, int, Ragged], Lists]
+
+
+class Report(Protocol):
+    """Takes word of how far a long step is: what is being done, steps done, steps in all."""
+
+    def __call__(self, step: str, done: int, total: int) -> None: ...  # noqa: D102
+
+
+def silent(step: str, done: int, total: int) -> None:
+    """Reports to nobody."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one list maker reached on a split.
+
+    Attributes:
+        values: float64[rows, metrics of the split's protocol].
+        fit_seconds: how long fitting took.
+        score_seconds: how long answering all questions took.
+    """
+
+    values: NDArray[np.float64]
+    fit_seconds: float
+    score_seconds: float
+
+
+def evaluate_recommender(
+    log: EventLog,
+    catalogue: Catalogue,
+    config: RecommenderConfig,
+    split_name: str,
+    *,
+    part: Part = "test",
+    refit: bool = True,
+    at: int | None = None,
+    seed: int = 0,
+    progress: Report = silent,
+) -> dict[str, Any]:
+    """Fit, ask, compare with the baselines: the evaluation's JSON (keys in docs/evaluation.md).
+
+    Args:
+        log: the whole log; the split decides what is fitted on.
+        catalogue: the products of the log.
+        config: the recommender to judge.
+        split_name: a key of `JUDGEMENTS`.
+        part: the test part, or the validation part for tuning.
+        refit: leave-one-out only: whether validation targets are fitted on for the test part.
+        at: temporal only: the cut in microseconds UTC.
+        seed: for fitting and for the resamples.
+        progress: told after each step.
+
+    Raises:
+        EvaluationError: the data cannot be evaluated this way.
+    """
+    split = make_split(log, catalogue, split_name, part=part, refit=refit, at=at)
+    ours = measure_recommender(split, catalogue, config, seed=seed, progress=progress)
+    rivals = {name: measure_baseline(split, name, progress=progress) for name in JUDGEMENTS[split.name].rivals}
+    return summary(split, ours, rivals, items=len(catalogue), seed=seed)
+
+
+def make_split(
+    log: EventLog,
+    catalogue: Catalogue,
+    name: str,
+    *,
+    part: Part = "test",
+    refit: bool = True,
+    at: int | None = None,
+) -> Split:
+    """The split of a name. Arguments as in `evaluate_recommender`.
+
+    Raises:
+        EvaluationError: unknown name, an argument that the split has no use for, or data it cannot be made of.
+    """
+    if name not in JUDGEMENTS:
+        raise EvaluationError(f"unknown split {name!r}; there are: {', '.join(JUDGEMENTS)}")
+    if at is not None and name != "temporal":
+        raise EvaluationError(f"only the temporal split is cut at a date, {name} is not")
+    if not refit and name != "leave-one-out":
+        raise EvaluationError(f"only leave-one-out can be fitted without the validation events, {name} never sees them")
+    match name:
+        case "leave-one-out":
+            return splits.leave_one_out(log, part=part, refit=refit)
+        case "temporal":
+            return splits.temporal(log, catalogue, part=part, at=at)
+        case "next-basket":
+            return splits.next_basket(log, part=part)
+        case "basket":
+            return splits.basket(log, part=part)
+        case _:
+            return splits.session(log, part=part)
+
+
+def measure_recommender(
+    split: Split, catalogue: Catalogue, config: RecommenderConfig, *, seed: int = 0, progress: Report = silent
+) -> Measured:
+    """Fit a configuration on what the split allows and ask it for bare lists."""
+    placement = JUDGEMENTS[split.name].placement
+    progress("fit the recommender", 0, 1)
+    started = time.perf_counter()
+    fitted = engine.fit(split.fit_log, catalogue, config, at=split.fit_at, placements={placement}, seed=seed)
+    fit_seconds = time.perf_counter() - started
+    progress("fit the recommender", 1, 1)
+    return ask(
+        split,
+        lambda queries, count, exclude: fitted.lists(placement, queries, count, exclude=exclude),
+        step="ask the recommender",
+        fit_seconds=fit_seconds,
+        progress=progress,
+    )
+
+
+def measure_baseline(split: Split, name: str, *, progress: Report = silent) -> Measured:
+    """Fit one of the baselines of the split's judgement and ask it the same questions."""
+    started = time.perf_counter()
+    fitted = JUDGEMENTS[split.name].rivals[name](split.fit_log)
+    fit_seconds = time.perf_counter() - started
+    return ask(split, fitted.lists, step=f"ask {name}", fit_seconds=fit_seconds, progress=progress)
+
+
+def ask(
+    split: Split, lists: Ask, *, step: str = "ask", fit_seconds: float = 0.0, progress: Report = silent
+) -> Measured:
+    """Put the questions of a split to a list maker and judge the answers.
+
+    Args:
+        split: the questions and right answers.
+        lists: called with some queries, how many products are wanted, and what must not be among them.
+        step: what `progress` is told.
+        fit_seconds: kept with the result.
+        progress: told after each chunk of questions.
+
+    Raises:
+        EvaluationError: a list holds a product twice or one that was to be left out.
+    """
+    judgement, questions = JUDGEMENTS[split.name], split.questions
+    product = np.full((len(questions), judgement.count), -1, dtype=np.int32)
+    started = time.perf_counter()
+    for start in range(0, len(questions), _CHUNK):
+        stop = min(start + _CHUNK, len(questions))
+        exclude = questions.exclude.take(np.arange(start, stop))
+        queries = questions.queries(start, stop)
+        product[start:stop] = lists(queries, judgement.count, exclude).product
+        _check(product[start:stop], queries, exclude)
+        progress(step, stop, len(questions))
+    score_seconds = time.perf_counter() - started
+    return Measured(measure(product[split.question], split.truth, judgement.metrics), fit_seconds, score_seconds)
+
+
+def summary(
+    split: Split, ours: Measured, rivals: Mapping[str, Measured], *, items: int, seed: int = 0
+) -> dict[str, Any]:
+    """The evaluation's JSON from rows of metrics. ``items``: products of the catalogue."""
+    everything = np.ones(len(split), dtype=bool)
+    found: dict[str, Any] = {
+        "split": split.name,
+        "part": split.part,
+        "placement": JUDGEMENTS[split.name].placement,
+        "customers": len(np.unique(split.person)),
+        "items": items,
+        "rows": len(split),
+        "skipped": sum(split.skipped.values()),
+        "skipped_why": split.skipped,
+        **_compared(split, ours, rivals, everything, seed),
+        "fit_seconds": ours.fit_seconds,
+        "score_seconds": ours.score_seconds,
+    }
+    if split.name == "temporal":
+        found["at"] = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=split.fit_at)).isoformat()
+    if split.slices:
+        found["slices"] = {
+            name: {
+                "customers": len(np.unique(split.person[mask])),
+                "rows": int(mask.sum()),
+                **_compared(split, ours, rivals, mask, seed),
+            }
+            for name, mask in split.slices.items()
+        }
+    return found
+
+
+def paired_verdict(
+    split: Split,
+    challenger: Measured,
+    champion: Measured,
+    *,
+    champion_version: int | None,
+    margin: float = MARGIN,
+    seed: int = 0,
+) -> Verdict:
+    """The evidence for the promotion gate: the split's primary metric, challenger less champion, row by row.
+
+    Args:
+        split: what both were measured on.
+        challenger: the new configuration.
+        champion: the champion's configuration, or popularity where there is no champion yet.
+        champion_version: its version, None for popularity.
+        margin: how much worse the lower bound may be, as a share of the champion's value.
+        seed: for the resamples.
+    """
+    judgement = JUDGEMENTS[split.name]
+    column = [metric.name for metric in judgement.metrics].index(judgement.primary)
+    new, old = challenger.values[:, column], champion.values[:, column]
+    found = means(
+        np.column_stack([new, old, new - old]), split.person, np.random.default_rng(seed), weight=split.weight
+    )
+    low, high = found.interval[2].tolist()
+    return Verdict.of(
+        champion_version=champion_version,
+        metric=judgement.primary,
+        split=split.name,
+        challenger=float(found.value[0]),
+        champion=float(found.value[1]),
+        difference=Difference(value=float(found.value[2]), ci=(low, high)),
+        rows=len(split),
+        share=margin,
+    )
+
+
+def _check(product: NDArray[np.int32], queries: Queries, exclude: Ragged) -> None:
+    """A list with a product twice or one that was to be left out would be judged too well."""
+    ordered = np.sort(product, axis=1)
+    twice = bool(((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any())
+    barred = queries.allowed is not None and not queries.allowed[product[product >= 0]].all()
+    if twice or barred or hits(product, exclude).any() or hits(product, queries.anchors).any():
+        raise EvaluationError(
+            "a list holds a product twice or one that was to be left out; this is a fault of the model"
+        )
+
+
+def _compared(
+    split: Split, ours: Measured, rivals: Mapping[str, Measured], rows: NDArray[np.bool_], seed: int
+) -> dict[str, Any]:
+    """Means and intervals of ours, of each rival, and of ours less the best rival, over some rows."""
+    if not rows.any():
+        return {
+            "metrics": {},
+            "ci": {},
+            "baselines": {name: {"metrics": {}, "ci": {}} for name in rivals},
+            "difference": {},
+        }
+    metrics = [metric.name for metric in JUDGEMENTS[split.name].metrics]
+    weight, width = split.weight[rows], len(metrics)
+    tables = [ours.values[rows], *(rival.values[rows] for rival in rivals.values())]
+    reached = np.array([weight @ table for table in tables[1:]])
+    best = reached.argmax(axis=0)
+    against = np.stack(tables[1:])[best, :, np.arange(width)].T
+    columns = np.column_stack([*tables, tables[0] - against])
+    found = means(columns, split.person[rows], np.random.default_rng(seed), weight=weight)
+
+    def named(place: int) -> dict[str, Any]:
+        part = slice(place * width, (place + 1) * width)
+        return {
+            "metrics": dict(zip(metrics, found.value[part].tolist(), strict=True)),
+            "ci": dict(zip(metrics, found.interval[part].tolist(), strict=True)),
+        }
+
+    difference, names = named(len(tables)), list(rivals)
+    return {
+        **named(0),
+        "baselines": {name: named(place) for place, name in enumerate(names, start=1)},
+        "difference": {
+            metric: {
+                "value": difference["metrics"][metric],
+                "ci": difference["ci"][metric],
+                "against": names[best[column]],
+            }
+            for column, metric in enumerate(metrics)
+        },
+    }

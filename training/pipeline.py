@@ -1,0 +1,283 @@
+"""``segue train recommender``: read, evaluate, judge, fit on everything, log, register."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.histories import Ragged
+from recommender import bundle as bundles
+from recommender.config import ConfigError, RecommenderConfig
+from recommender.engine import Recommender, fit
+from recommender.queries import Queries
+from training.configuration import parse_config
+from training.evaluate import (
+    JUDGEMENTS,
+    Report,
+    make_split,
+    measure_baseline,
+    measure_recommender,
+    paired_verdict,
+    silent,
+    summary,
+)
+from training.gate import ModelVersion, Verdict, describe
+from training.loading import Shop, load
+from training.plots import beside_baselines, exposure, gain_over_popularity
+from training.split import EvaluationError
+from training.tracking import Tracking, TrainingRecord, flat_metrics, flat_parameters
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import RenderableType
+
+MODEL = "recommender"
+SPLIT = "temporal"
+#: People whose lists are counted for the figure of exposure.
+EXPOSURE_SAMPLE = 1_000
+EXPOSURE_COUNT = 10
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the past says of a configuration.
+
+    Attributes:
+        evaluation: the JSON of the temporal split, or None where the data is too little.
+        verdict: the evidence for the gate, or None where there is nothing to compare.
+        why_not: why one of them is missing.
+    """
+
+    evaluation: dict[str, Any] | None
+    verdict: Verdict | None
+    why_not: str | None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A registered version and how it came about."""
+
+    version: ModelVersion
+    judged: Judged
+    shop: Shop
+    config: RecommenderConfig
+
+    def summary(self, *, promoted: bool) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "model": self.version.name,
+            "version": self.version.version,
+            "run": self.version.run_id,
+            "promoted": promoted,
+            "verdict": self.judged.verdict.model_dump(mode="json") if self.judged.verdict else None,
+            "why_not_judged": self.judged.why_not,
+            "evaluation": self.judged.evaluation,
+            "events": len(self.shop.log),
+            "people": len(self.shop.log.people),
+            "products": len(self.shop.catalogue),
+            "bad_rows": self.shop.bad_rows,
+            "data": self.shop.dataset.fingerprint,
+        }
+
+
+def train_recommender(
+    data: Path,
+    config: RecommenderConfig,
+    *,
+    tracking: Tracking,
+    now: datetime,
+    rejected: Path | None,
+    bundle: Path | None = None,
+    seed: int = 0,
+    note: Callable[[str], None] = lambda text: None,
+    progress: Report = silent,
+) -> Trained:
+    """Train on a dataset and register the result as challenger.
+
+    Args:
+        data: the dataset folder.
+        config: sources and placements.
+        tracking: where runs and versions are kept, and who is champion.
+        now: with a time zone; rows after it are bad rows.
+        rejected: where bad rows go.
+        bundle: a folder that does not exist yet, for a copy of the bundle.
+        seed: of fitting and of resampling.
+        note: told in words what happens.
+        progress: told how far the evaluation is.
+
+    Raises:
+        features.dataset.DatasetError: a table is at fault.
+        FileExistsError: ``bundle`` is there already.
+        training.tracking.TrackingError: MLflow could not be reached.
+    """
+    if bundle is not None and bundle.exists():
+        raise FileExistsError(f"{bundle} is there already; name a folder that is not")
+    shop = load(data, now=now, rejected=rejected)
+    note(f"{len(shop.log):,} events, {len(shop.log.people):,} people, {len(shop.catalogue):,} products")
+    if shop.bad_rows:
+        note(f"{shop.bad_rows:,} bad rows were set aside in {rejected}")
+
+    judged = judge(shop, config, tracking.champion(MODEL), seed=seed, progress=progress)
+
+    note("fitting on everything …")
+    known = shop.log.known_before(shop.end)
+    recommender = fit(known, shop.catalogue, config, at=shop.end, seed=seed)
+
+    with tempfile.TemporaryDirectory() as scratch:
+        made = Path(scratch) / "bundle"
+        bundles.write(recommender, made, manifest(shop, judged, seed))
+        note("logging to MLflow …")
+        version = tracking.log_training(MODEL, record(data, made, shop, config, judged, recommender, seed))
+        if bundle is not None:
+            shutil.copytree(made, bundle)
+    return Trained(version, judged, shop, config)
+
+
+def judge(
+    shop: Shop, config: RecommenderConfig, champion: ModelVersion | None, *, seed: int, progress: Report = silent
+) -> Judged:
+    """Evaluate a configuration on the temporal split, beside the baselines and the champion's configuration.
+
+    Both configurations are fitted on the same part before the cut and asked the same questions. Equal configurations
+    are measured once: their difference is exactly 0. Without a champion, popularity takes its place.
+    """
+    try:
+        split = make_split(shop.log, shop.catalogue, SPLIT)
+    except EvaluationError as error:
+        return Judged(None, None, str(error))
+    ours = measure_recommender(split, shop.catalogue, config, seed=seed, progress=progress)
+    rivals = {name: measure_baseline(split, name, progress=progress) for name in JUDGEMENTS[SPLIT].rivals}
+    evaluation = summary(split, ours, rivals, items=len(shop.catalogue), seed=seed)
+    if champion is None:
+        verdict = paired_verdict(split, ours, rivals["popularity"], champion_version=None, seed=seed)
+        return Judged(evaluation, verdict, None)
+    try:
+        theirs = champion_config(champion)
+    except ConfigError as error:
+        return Judged(evaluation, None, str(error))
+    reference = (
+        ours if theirs == config else measure_recommender(split, shop.catalogue, theirs, seed=seed, progress=progress)
+    )
+    verdict = paired_verdict(split, ours, reference, champion_version=champion.version, seed=seed)
+    return Judged(evaluation, verdict, None)
+
+
+def champion_config(champion: ModelVersion) -> RecommenderConfig:
+    """The configuration the champion was trained with.
+
+    Raises:
+        ConfigError: it was not kept, or it has settings that are gone.
+    """
+    cure = f"remove the alias champion from {champion.name} in MLflow to be judged against popularity"
+    if champion.config is None:
+        raise ConfigError(f"the champion, version {champion.version}, was registered without its configuration; {cure}")
+    try:
+        return parse_config(champion.config)
+    except ConfigError as error:
+        raise ConfigError(
+            f"the configuration of the champion, version {champion.version}, cannot be used any more ({error}); {cure}"
+        ) from error
+
+
+def manifest(shop: Shop, judged: Judged, seed: int) -> dict[str, Any]:
+    """What training adds to the manifest of the bundle."""
+    return {
+        "data": shop.dataset.fingerprint,
+        "learned_until": shop.end,
+        "seed": seed,
+        "metrics": judged.evaluation["metrics"] if judged.evaluation else {},
+        "split": SPLIT,
+    }
+
+
+def record(
+    data: Path,
+    made: Path,
+    shop: Shop,
+    config: RecommenderConfig,
+    judged: Judged,
+    recommender: Recommender,
+    seed: int,
+) -> TrainingRecord:
+    """Everything that MLflow keeps of the training."""
+    shown, bought = exposures(shop, recommender, np.random.default_rng(seed))
+    metrics = {"products_shown": float(np.count_nonzero(shown)), "events": float(len(shop.log))}
+    plots: dict[str, Figure] = {"exposure.png": exposure(shown, bought)}
+    documents: dict[str, Any] = {"config.json": config.model_dump(mode="json")}
+    if judged.evaluation is not None:
+        metrics |= flat_metrics(judged.evaluation)
+        plots["beside_baselines.png"] = beside_baselines(judged.evaluation)
+        plots["gain_over_popularity.png"] = gain_over_popularity(judged.evaluation)
+        documents["evaluation.json"] = judged.evaluation
+    if judged.verdict is not None:
+        documents["verdict.json"] = judged.verdict.model_dump(mode="json")
+    return TrainingRecord(
+        parameters=flat_parameters(config.model_dump(mode="json")) | {"seed": seed, "data": shop.dataset.fingerprint},
+        metrics=metrics,
+        plots=plots,
+        documents=documents,
+        data=data,
+        fingerprint=shop.dataset.fingerprint,
+        bundle=made,
+        example=example(recommender),
+        config=config.model_dump_json(),
+        verdict=judged.verdict,
+    )
+
+
+def exposures(
+    shop: Shop, recommender: Recommender, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How often each product stands in the lists of a sample of people, and how often it was a target event."""
+    n = len(shop.catalogue)
+    bought = np.bincount(shop.log.product[shop.log.targets()], minlength=n)
+    placement, people = JUDGEMENTS[SPLIT].placement, len(recommender.people)
+    if placement not in recommender.config.placements or not people:
+        return np.zeros(n, dtype=np.int64), bought
+    rows = np.sort(rng.choice(people, min(EXPOSURE_SAMPLE, people), replace=False))
+    at = np.full(len(rows), shop.end, dtype=np.int64)
+    queries = Queries(at, recommender.histories.take(rows), Ragged.empty(len(rows)), shop.catalogue.available(shop.end))
+    product = recommender.lists(placement, queries, EXPOSURE_COUNT).product
+    return np.bincount(product[product >= 0], minlength=n), bought
+
+
+def example(recommender: Recommender) -> dict[str, list[Any]]:
+    """Two questions for the model: one of a customer, one beside a product, where there are such."""
+    products = {
+        name: placement for name, placement in recommender.config.placements.items() if placement.of == "products"
+    }
+    personal = [name for name, placement in products.items() if placement.per == "customer"]
+    beside = [name for name, placement in products.items() if placement.per == "product"]
+    customers = np.flatnonzero(~recommender.anonymous)
+    customer = recommender.people[int(customers[0])] if len(customers) else None
+    product = recommender.catalogue.ids[0] if len(recommender.catalogue) else None
+    rows = [(name, customer, None) for name in personal[:1]] + [(name, None, product) for name in beside[:1]]
+    asked = {"placement": [name for name, _, _ in rows], "count": [5] * len(rows)}
+    if customer is not None:
+        asked["customer_id"] = [customer for _, customer, _ in rows]
+    if product is not None:
+        asked["product_id"] = [product for _, _, product in rows]
+    return asked
+
+
+def report(trained: Trained) -> Sequence[RenderableType]:
+    """What people read of a training: metrics beside the baselines, the verdict, run and version."""
+    from training.evaluate_table import render
+
+    parts: list[RenderableType] = []
+    if trained.judged.evaluation is not None:
+        parts.append(render(trained.judged.evaluation))
+    if trained.judged.verdict is not None:
+        parts.append(f"verdict: {describe(trained.judged.verdict)}")
+    if trained.judged.why_not is not None:
+        parts.append(f"not judged: {trained.judged.why_not}")
+    version = trained.version
+    return [*parts, f"MLflow run {version.run_id}: {version.name} version {version.version}, alias challenger"]
