@@ -91,16 +91,16 @@ class Catalogue:
         """What a filter may name: every column, and product_id."""
         return {**self.columns, "product_id": Text(np.arange(len(self), dtype=np.int32), self.ids)}
 
+    @cached_property
+    def _in_stock(self) -> NDArray[np.bool_]:
+        stock = self.text("availability")
+        out = stock.values.code("out_of_stock")
+        return stock.codes != out if out >= 0 else np.ones(len(self), dtype=np.bool_)
+
     def available(self, at: int) -> NDArray[np.bool_]:
         """bool[n]: what may be shown at a moment (µs UTC): not out of stock, and not waiting for its first day."""
-        stock = self.text("availability")
-        shown = (
-            stock.codes != stock.values.code("out_of_stock")
-            if "out_of_stock" in stock.values
-            else np.ones(len(self), dtype=np.bool_)
-        )
         start = self.columns.get("available_from")
-        return shown & (start.values <= at) if isinstance(start, Time) else shown
+        return self._in_stock & (start.values <= at) if isinstance(start, Time) else self._in_stock
 
     def in_category(self, category: str) -> NDArray[np.bool_]:
         """bool[n]: products of a category or of one below it."""
@@ -109,6 +109,7 @@ class Catalogue:
         inside = np.array([name == category or name.startswith(below) for name in column.values] + [False])
         return inside[column.codes]
 
+    @cached_property
     def asked_price(self) -> NDArray[np.float64]:
         """float64[n]: what a shopper pays now: the sale price where there is one, else the price; NaN if unknown."""
         sale, price = self.number("sale_price"), self.number("price")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.events import INTEREST, EventLog
+from features.events import INTEREST, EventLog, Kind
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,23 @@ class Ragged:
         return Ragged(indptr, self.values[entries])
 
 
-def gather(indptr: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row pointer and entry numbers of some rows of a ragged array, without a loop."""
-    lengths = indptr[rows + 1] - indptr[rows]
+def rows_of(indptr: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The row number of every entry of a ragged array, int64."""
+    return np.repeat(np.arange(len(indptr) - 1), indptr[1:] - indptr[:-1])
+
+
+def gather(
+    indptr: NDArray[np.int64], rows: NDArray[np.int64], lengths: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row pointer and entry numbers of some rows of a ragged array, without a loop.
+
+    ``lengths``: take only the first so many entries of each row; all by default.
+    """
+    whole = indptr[rows + 1] - indptr[rows]
     taken = np.zeros(len(rows) + 1, dtype=np.int64)
-    np.cumsum(lengths, out=taken[1:])
-    entries = np.arange(taken[-1]) + np.repeat(indptr[rows] - taken[:-1], lengths)
+    sizes = whole if lengths is None else np.minimum(whole, lengths)
+    np.cumsum(sizes, out=taken[1:])
+    entries = np.arange(taken[-1]) + np.repeat(indptr[rows] - taken[:-1], sizes)
     return taken, entries
 
 
@@ -73,9 +85,8 @@ class Histories:
     @staticmethod
     def empty(n: int) -> Histories:
         """n people nobody has seen."""
-        return Histories(
-            np.zeros(n + 1, dtype=np.int64), np.zeros(0, np.int32), np.zeros(0, np.int8), np.zeros(0, np.int64)
-        )
+        none = np.zeros(0, dtype=np.int64)
+        return Histories(np.zeros(n + 1, dtype=np.int64), none.astype(np.int32), none.astype(np.int8), none)
 
     @staticmethod
     def of(log: EventLog) -> Histories:
@@ -87,10 +98,35 @@ class Histories:
 
     def take(self, rows: NDArray[np.int64], lengths: NDArray[np.int64] | None = None) -> Histories:
         """Some people, in the order asked for; with ``lengths`` only the first so many events of each."""
-        indptr = self.indptr
-        taken, entries = gather(indptr, rows)
-        if lengths is not None:
-            place = np.arange(len(entries)) - np.repeat(taken[:-1], np.diff(taken))
-            entries = entries[place < np.repeat(lengths, np.diff(taken))]
-            taken = np.concatenate([[0], np.cumsum(np.minimum(lengths, np.diff(taken)))]).astype(np.int64)
+        taken, entries = gather(self.indptr, rows, lengths)
         return Histories(taken, self.product[entries], self.kind[entries], self.time[entries])
+
+    def of_kinds(self, kinds: tuple[Kind, ...]) -> Histories:
+        """The events of some kinds."""
+        wanted = np.zeros(max(Kind) + 1, dtype=np.bool_)
+        wanted[list(kinds)] = True
+        kept = wanted[self.kind]
+        indptr = np.concatenate([[0], np.cumsum(kept)])[self.indptr]
+        return Histories(indptr, self.product[kept], self.kind[kept], self.time[kept])
+
+    @cached_property
+    def row(self) -> NDArray[np.int64]:
+        """Whose event it is: the row number of every event, int64[events]."""
+        return rows_of(self.indptr)
+
+    @cached_property
+    def steps_back(self) -> NDArray[np.int64]:
+        """How many steps an event lies behind the newest of its row (0 = the newest), int64[events].
+
+        What happened at one moment (the lines of an order) is one step, and so is a run of events about one product
+        (viewed, carted, bought).
+        """
+        n = len(self.product)
+        if n == 0:
+            return np.zeros(0, dtype=np.int64)
+        begins = np.ones(n, dtype=np.bool_)
+        begins[1:] = (self.time[1:] != self.time[:-1]) & (self.product[1:] != self.product[:-1])
+        begins[1:] |= self.row[1:] != self.row[:-1]
+        number = np.cumsum(begins)
+        newest = number[np.maximum(self.indptr[1:] - 1, 0)]
+        return np.asarray(newest[self.row] - number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from features.events import Kind
 from features.histories import Histories, Ragged
 from recommender.anchors import anchors_of
 from recommender.answers import Block, BlockRequest, Item, Shopper
-from recommender.blend import blend, parts_of, strongest_part
+from recommender.blend import blend, shares
 from recommender.config import PlacementConfig
 from recommender.eligibility import Funnel, Mask, MaskCache
 from recommender.engine import Recommender, as_seen
@@ -22,7 +23,6 @@ from recommender.queries import Queries
 from recommender.rules import Rules
 from recommender.sources.base import Reason, Source
 from recommender.sources.neighbours import NeighbourSource
-from recommender.sources.own_history import of_kinds
 from recommender.sources.ranking import RankingSource
 from recommender.sources.scores import Scores
 
@@ -43,6 +43,7 @@ class Answerer:
         self.rules = rules
         self._masks = MaskCache(recommender.catalogue)
         catalogue = recommender.catalogue
+        self._product = lru_cache(maxsize=20_000)(lambda code: catalogue.product(code, _SHOWN))
         self._shelf = Shelf(catalogue.text("item_group_id").codes, catalogue.text("category").codes)
         rankings = [name for name, source in recommender.sources.items() if isinstance(source, RankingSource)]
         self._plain = PlacementConfig(sources={}, fallback=tuple(name for name in rankings if name == "best_sellers"))
@@ -92,7 +93,7 @@ class Answerer:
                 out[taken] = True
                 picks = self._shelf.add([], down(self._chain(config, request.category), out), out, request.count)
                 taken += [pick.code for pick in picks]
-            items = [self._item(rank, pick, [{"code": "popular"}], {}) for rank, pick in enumerate(picks, start=1)]
+            items = [self._item(rank, pick, [{"code": "popular"}]) for rank, pick in enumerate(picks, start=1)]
             blocks.append(Block(request.placement, items, [("fallback", 0, len(items))]))
         return blocks
 
@@ -122,7 +123,7 @@ class Answerer:
             funnel.keep("category", inside[funnel.codes])
         named = np.concatenate([self._codes(request.exclude), anchors, np.array(taken, dtype=np.int32)])
         funnel.drop("excluded", named)
-        bought = of_kinds(history, (Kind.PURCHASE,)).product if config.leave_out_bought else named[:0]
+        bought = history.of_kinds((Kind.PURCHASE,)).product if config.leave_out_bought else named[:0]
         funnel.drop("bought", bought)
         forbidden = rules.products("exclude", request.placement, category)
         funnel.drop("rules", forbidden)
@@ -200,7 +201,8 @@ class Answerer:
 
     def _replaces(self, anchors: Codes, codes: NDArray[Any], config: PlacementConfig) -> Mask:
         """bool[codes]: what would be bought instead of an anchor: a variant of it, or described alike."""
-        found = np.isin(self._shelf.variant[codes], self._shelf.variant[anchors][self._shelf.variant[anchors] >= 0])
+        variants = self._shelf.variant[anchors]
+        found = np.isin(self._shelf.variant[codes], variants[variants >= 0])
         text = self.recommender.sources.get("text")
         if config.substitutes == "drop" and len(anchors) and isinstance(text, NeighbourSource):
             alike = text.strength(anchors, codes.astype(np.int32)).max(axis=0)
@@ -215,7 +217,13 @@ class Answerer:
         """The best of some candidates (bool[candidates]), each with the source that speaks loudest for it."""
         codes, scores = funnel.codes[rows], funnel.scores[rows]
         places = self._shelf.choose(codes, scores, count, config.diversity)
-        return [Pick(int(codes[at]), float(scores[at]), strongest_part(parts, int(codes[at]))) for at in places]
+        codes, scores = codes[places], scores[places]
+        names = list(parts)
+        loudest = shares(parts, codes).argmax(axis=0)
+        return [
+            Pick(code, score, names[source])
+            for code, score, source in zip(codes.tolist(), scores.tolist(), loudest.tolist(), strict=True)
+        ]
 
     def _chain(self, config: PlacementConfig, category: str | None) -> list[tuple[str, NDArray[np.int64]]]:
         """The fallback chain: each ranking inside the category, then shop-wide, then anything in the catalogue."""
@@ -235,11 +243,12 @@ class Answerer:
             codes = np.array([pick.code for pick in picks if pick.source == name], dtype=np.int32)
             told = self._reasons(name, query, codes)
             reasons.update({int(code): [reason] for code, reason in zip(codes, told, strict=True)})
-        explained = [{"scores": parts_of(parts, pick.code)} if explain else {} for pick in picks]
-        return [
-            self._item(rank, pick, reasons[pick.code], extra)
-            for rank, (pick, extra) in enumerate(zip(picks, explained, strict=True), start=1)
-        ]
+        items = [self._item(rank, pick, reasons[pick.code]) for rank, pick in enumerate(picks, start=1)]
+        if explain and parts:
+            given = shares(parts, np.array([pick.code for pick in picks], dtype=np.int32)).T.tolist()
+            for item, scores in zip(items, given, strict=True):
+                item.extra["scores"] = dict(zip(parts, scores, strict=True))
+        return items
 
     def _reasons(self, source: str, query: Queries, codes: Codes) -> list[Reason]:
         if source == "pin":
@@ -249,29 +258,26 @@ class Answerer:
         fitted: Source = self.recommender.sources[source]
         return fitted.reasons(query, 0, codes)
 
-    def _item(self, rank: int, pick: Pick, reasons: list[Reason], extra: dict[str, Any]) -> Item:
-        catalogue = self.recommender.catalogue
+    def _item(self, rank: int, pick: Pick, reasons: list[Reason]) -> Item:
+        ids = self.recommender.catalogue.ids
         told: list[Reason] = []
+        extra: dict[str, Any] = {}
         for reason in reasons:
             clean = dict(reason)
             if "product" in clean:
-                clean["product_id"] = catalogue.ids[clean.pop("product")]
+                clean["product_id"] = ids[clean.pop("product")]
             if "due_at" in clean:
                 clean["due_at"] = _rfc3339(clean["due_at"])
             told.append(clean)
-            extra = {
-                **{key: clean[key] for key in ("support", "lift", "due_at", "due_probability") if key in clean},
-                **extra,
-            }
-        identifier = catalogue.ids[pick.code]
-        product = catalogue.product(pick.code, _SHOWN)
+            extra |= {key: clean[key] for key in _TOLD if key in clean}
+        product = self._product(pick.code)
         return Item(
-            "product", identifier, rank, pick.score, 1.0, pick.source, pick.fallback_level, told, product, extra
+            "product", ids[pick.code], rank, pick.score, 1.0, pick.source, pick.fallback_level, told, product, extra
         )
 
     def _total(self, codes: list[int]) -> float | None:
         """What the products cost together now; None if a price is not known."""
-        total = float(self.recommender.catalogue.asked_price()[codes].sum())
+        total = float(self.recommender.catalogue.asked_price[codes].sum())
         return None if np.isnan(total) else round(total, 2)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
+from features.histories import rows_of
 from recommender.queries import Queries
-from recommender.sources.base import Source, rows_of
+from recommender.sources.base import Source
 from recommender.sources.scores import Scores
 
 
@@ -31,12 +33,6 @@ def blend(
     return total, parts
 
 
-def parts_of(parts: Mapping[str, Scores], product: int) -> dict[str, float]:
-    """What each source gave to the score of a candidate of a single question."""
-    return {name: part.of(0, product) for name, part in parts.items()}
-
-
-def strongest_part(parts: Mapping[str, Scores], product: int) -> str:
-    """The source that gave most to the score of a candidate of a single question."""
-    given = parts_of(parts, product)
-    return max(given, key=lambda name: given[name])
+def shares(parts: Mapping[str, Scores], products: NDArray[np.int32]) -> NDArray[np.float32]:
+    """What each source gave to the scores of some candidates of a single question, float32[sources, products]."""
+    return np.stack([part.of(0, products) for part in parts.values()])

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from features.histories import Histories, Ragged
 from recommender.answers import Block, BlockRequest, Item
-from recommender.blend import blend, parts_of, strongest_part
+from recommender.blend import blend, shares
 from recommender.config import PlacementConfig
 from recommender.eligibility import Funnel, Mask
 from recommender.engine import Recommender, as_seen
@@ -51,8 +51,12 @@ def groups_block(
     funnel.drop("excluded", np.array(own, dtype=np.int32))
     order = np.lexsort((funnel.codes, -funnel.scores))[: request.count]
     funnel.steps.append(("count", len(funnel.codes), len(order)))
-    picks = [(int(funnel.codes[i]), float(funnel.scores[i])) for i in order]
-    chosen = [(code, score, strongest_part(parts, code), 0) for code, score in picks]
+    codes, names = funnel.codes[order], list(parts)
+    loudest = shares(parts, codes).argmax(axis=0)
+    chosen = [
+        (code, score, names[source], 0)
+        for code, score, source in zip(codes.tolist(), funnel.scores[order].tolist(), loudest.tolist(), strict=True)
+    ]
     for level, name in enumerate(config.fallback, start=1):
         listed = {code for code, *_ in chosen} | set(own)
         ranked = [
@@ -67,6 +71,7 @@ def groups_block(
             if "product" in reason:
                 reason["kind"], reason["id"] = groups.name(reason.pop("product"))
         kind, name = groups.name(code)
-        extra = {"scores": parts_of(parts, code)} if explain else {}
+        given = shares(parts, np.array([code], dtype=np.int32))[:, 0].tolist()
+        extra = {"scores": dict(zip(parts, given, strict=True))} if explain else {}
         items.append(Item(kind, name, rank, score, 1.0, source, level, reasons, None, extra))
     return Block(request.placement, items, funnel.steps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +37,20 @@ class Shelf:
 
     def choose(self, codes: Codes, scores: NDArray[np.float32], count: int, diversity: float) -> NDArray[np.int64]:
         """Places of the ``count`` candidates to show, best first: ties by code, one variant, categories mixed."""
-        order = one_variant(np.lexsort((codes, -scores)), self.variant[codes])[: max(_POOL, 5 * count)]
+        pool = max(_POOL, 5 * count)
+        near = np.arange(len(scores))
+        if len(scores) > pool and not self._varied:
+            near = np.flatnonzero(scores >= np.partition(scores, len(scores) - pool)[len(scores) - pool])
+        order = near[np.lexsort((codes[near], -scores[near]))]
+        if self._varied:
+            order = one_variant(order, self.variant[codes])
+        order = order[:pool]
         return order[diversified(scores[order], self.category[codes[order]], count, diversity)]
+
+    @cached_property
+    def _varied(self) -> bool:
+        """Whether any product has variants."""
+        return bool((self.variant >= 0).any())
 
     def pin(self, picks: list[Pick], pins: Iterable[tuple[int, int]], out: Mask, count: int) -> list[Pick]:
         """The list with pinned products (position from 1, code) at their places, other variants of them gone."""

@@ -12,16 +12,16 @@ from scipy.sparse import csr_array
 from features.events import EventLog
 from recommender.sources.base import Config
 from recommender.sources.item_item import interest_matrix
-from recommender.sources.neighbours import NeighbourSource, stack, strongest
+from recommender.sources.neighbours import NeighbourSource
 
 
 class AlsConfig(Config):
     """Hyper-parameters of `fit`."""
 
     kind: Literal["als"] = "als"
-    factors: int = Field(64, ge=1)
+    factors: int = Field(32, ge=1)
     """Length of the vectors."""
-    iterations: int = Field(15, ge=1)
+    iterations: int = Field(8, ge=1)
     """Sweeps over people and products."""
     regularization: float = Field(0.05, ge=0)
     """Weight of the vectors' squared length."""
@@ -43,20 +43,23 @@ def fit(log: EventLog, config: AlsConfig, seed: int) -> NeighbourSource:
     People and products are handed to the library by popularity, not by id, so renaming ids changes next to nothing.
     """
     matrix = interest_matrix(log, config.newest)
-    vectors = np.zeros((matrix.shape[1], config.factors), dtype=np.float32)
-    popularity = np.diff(csr_array(matrix.T).indptr)
+    n = matrix.shape[1]
+    popularity = np.bincount(matrix.indices, minlength=n)
     products = np.argsort(-popularity, kind="stable")
     products = products[popularity[products] > 0]
     people = np.argsort(-np.diff(matrix.indptr), kind="stable")
+    table = csr_array((n, n), dtype=np.float32)
     if len(products) > 1:
-        vectors[products] = factorise(csr_array(matrix[people][:, products]), config, seed)
-    return NeighbourSource(
-        closest(vectors, config.neighbours), config.profile_decay, config.profile_steps, "people_also_like"
-    )
+        close, cosine = closest(csr_array(matrix[people][:, products]), config, seed)
+        row = np.repeat(products, close.shape[1])
+        column, value = products[close.ravel()], cosine.ravel()
+        near = (value > 0) & (row != column)
+        table = csr_array((value[near], (row[near], column[near])), shape=(n, n), dtype=np.float32)
+    return NeighbourSource(table, config.profile_decay, config.profile_steps, "people_also_like")
 
 
-def factorise(matrix: csr_array, config: AlsConfig, seed: int) -> NDArray[np.float32]:
-    """Product vectors of unit length, float32[products, factors]."""
+def closest(matrix: csr_array, config: AlsConfig, seed: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The products with the closest vectors to each, itself among them, and their cosines, both (products, k + 1)."""
     from implicit.cpu.als import AlternatingLeastSquares
     from scipy.sparse import csr_matrix
     from threadpoolctl import threadpool_limits
@@ -70,21 +73,6 @@ def factorise(matrix: csr_array, config: AlsConfig, seed: int) -> NDArray[np.flo
             random_state=seed,
         )
         model.fit(csr_matrix(matrix), show_progress=False)
-    vectors = np.asarray(model.item_factors, dtype=np.float32)
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(length, 1e-12), dtype=np.float32)
-
-
-def closest(vectors: NDArray[np.float32], k: int) -> csr_array:
-    """The k largest positive inner products of each row with the others, as a sparse matrix."""
-    n = len(vectors)
-    blocks = []
-    for start in range(0, n, 1000):
-        scores = vectors[start : start + 1000] @ vectors.T
-        scores[np.arange(len(scores)), np.arange(start, start + len(scores))] = 0
-        if n > k:
-            floor = np.partition(scores, n - k, axis=1)[:, n - k, None]
-            scores[scores < floor] = 0
-        np.maximum(scores, 0, out=scores)
-        blocks.append(strongest(csr_array(scores), k))
-    return stack(blocks, (n, n)) if blocks else csr_array((0, 0), dtype=np.float32)
+        k = min(config.neighbours + 1, matrix.shape[1])
+        close, cosine = model.similar_items(np.arange(matrix.shape[1]), N=k)
+    return np.asarray(close, dtype=np.int32), np.asarray(cosine, dtype=np.float32)

@@ -36,8 +36,3 @@ class Source(Protocol):
         A product named in a reason is its code, under ``product``; the caller turns it into an id.
         """
         ...
-
-
-def rows_of(indptr: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The row number of every entry of a ragged array."""
-    return np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))

@@ -20,13 +20,13 @@ class CooccurrenceConfig(Config):
     """Hyper-parameters of `fit`."""
 
     kind: Literal["cooccurrence"] = "cooccurrence"
-    half_life_days: float | None = Field(None, gt=0)
+    half_life_days: float | None = Field(180, gt=0)
     """Older orders weigh less; None: all the same."""
-    damping: float = Field(0.3, ge=0, le=1)
+    damping: float = Field(0.0, ge=0, le=1)
     """Exponent of the popularity of the proposed product. 0 ranks by how often, 1 by lift."""
     largest_order: int = Field(500, ge=2)
     """Orders with more products tell nothing of pairs and are left out."""
-    support: int = Field(2, ge=1)
+    support: int = Field(1, ge=1)
     """Pairs seen in fewer orders are left out, unless no pair is seen as often."""
     neighbours: int = Field(200, ge=1)
     """Strongest companions kept for each product."""

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 
 from features.events import EventLog
 from features.histories import Histories, gather
-from recommender.sources.base import Config, rows_of
+from recommender.sources.base import Config
 from recommender.sources.neighbours import NeighbourSource, neighbours_of
 
 
@@ -36,7 +36,7 @@ def interest_matrix(log: EventLog, newest: int) -> csr_array:
     lengths = np.diff(history.indptr)
     _, entries = gather(history.indptr, np.arange(len(history)))
     recent = entries >= np.repeat(history.indptr[1:] - newest, lengths)
-    row, column = rows_of(history.indptr)[recent], history.product[recent]
+    row, column = history.row[recent], history.product[recent]
     matrix = csr_array((np.ones(len(row), dtype=np.float32), (row, column)), shape=(len(history), len(log.products)))
     matrix.data[:] = 1  # the constructor adds repeats up
     return matrix

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from features.histories import gather
+from features.histories import gather, rows_of
 from recommender.queries import Queries
-from recommender.sources.base import Reason, rows_of
+from recommender.sources.base import Reason
 from recommender.sources.profile import profile
 from recommender.sources.scores import Scores
 
@@ -97,7 +97,7 @@ class NeighbourSource:
         """See `Source`."""
         row, product, weight = profile(queries, decay=self.decay, steps=self.steps)
         indptr, entries = gather(self.table.indptr, product.astype(np.int64))
-        lengths = np.diff(indptr)
+        lengths = indptr[1:] - indptr[:-1]
         value = self.table.data[entries] * np.repeat(weight, lengths)
         return Scores.summed(
             np.repeat(row, lengths), self.table.indices[entries], value, len(queries), self.table.shape[0]

@@ -12,8 +12,7 @@ from pydantic import Field
 from features.events import Kind
 from features.histories import Histories
 from recommender.queries import Queries
-from recommender.sources.base import Config, Reason, rows_of
-from recommender.sources.profile import steps_back
+from recommender.sources.base import Config, Reason
 from recommender.sources.scores import Scores
 
 _KINDS = {"viewed": (Kind.CLICK, Kind.VIEW, Kind.VIDEO_VIEW, Kind.WISHLIST, Kind.CART), "bought": (Kind.PURCHASE,)}
@@ -31,13 +30,6 @@ class OwnHistoryConfig(Config):
     """Weight of a step (an order, a product viewed) relative to the next newer one, for frequency."""
 
 
-def of_kinds(history: Histories, kinds: tuple[Kind, ...]) -> Histories:
-    """The events of some kinds."""
-    kept = np.isin(history.kind, np.array(kinds, dtype=np.int8))
-    indptr = np.concatenate([[0], np.cumsum(kept)])[history.indptr]
-    return Histories(indptr, history.product[kept], history.kind[kept], history.time[kept])
-
-
 @dataclass(frozen=True)
 class OwnHistorySource:
     """Proposes what the shopper knows already. ``products``: size of the catalogue."""
@@ -47,8 +39,8 @@ class OwnHistorySource:
 
     def score(self, queries: Queries) -> Scores:
         """1 / (1 + steps back) of the newest event of a product, or Σ decay^(steps back) over all of its events."""
-        history = of_kinds(queries.history, _KINDS[self.config.of])
-        row, product, back = rows_of(history.indptr), history.product, steps_back(history)
+        history = queries.history.of_kinds(_KINDS[self.config.of])
+        row, product, back = history.row, history.product, history.steps_back
         if self.config.of == "viewed":
             kept = ~self._bought_since(queries.history, row, product, history.time)
             row, product, back = row[kept], product[kept], back[kept]
@@ -64,10 +56,10 @@ class OwnHistorySource:
     def _bought_since(
         self, history: Histories, row: NDArray[np.int64], product: NDArray[np.int32], time: NDArray[np.int64]
     ) -> NDArray[np.bool_]:
-        bought = of_kinds(history, _KINDS["bought"])
+        bought = history.of_kinds(_KINDS["bought"])
         if len(bought.product) == 0:
             return np.zeros(len(row), dtype=np.bool_)
-        keys, place = np.unique(rows_of(bought.indptr) * self.products + bought.product, return_inverse=True)
+        keys, place = np.unique(bought.row * self.products + bought.product, return_inverse=True)
         last = np.full(len(keys), np.iinfo(np.int64).min)
         np.maximum.at(last, place, bought.time)
         asked = row * self.products + product

@@ -14,8 +14,7 @@ from features.catalogue import Catalogue
 from features.events import DAY, EventLog, Kind
 from features.histories import Histories
 from recommender.queries import Queries
-from recommender.sources.base import Config, Reason, rows_of
-from recommender.sources.own_history import of_kinds
+from recommender.sources.base import Config, Reason
 from recommender.sources.scores import Scores
 
 
@@ -49,8 +48,8 @@ class Purchases:
     @staticmethod
     def of(history: Histories, products: int) -> Purchases:
         """From histories; purchases of one day are one occasion."""
-        bought = of_kinds(history, (Kind.PURCHASE,))
-        key = rows_of(bought.indptr) * products + bought.product
+        bought = history.of_kinds((Kind.PURCHASE,))
+        key = bought.row * products + bought.product
         order = np.lexsort((bought.time, key))
         key, time = key[order], bought.time[order]
         fresh = np.ones(len(key), dtype=np.bool_)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from features.histories import rows_of
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -64,15 +66,19 @@ class Scores:
         span = slice(self.indptr[q], self.indptr[q + 1])
         return self.product[span], self.value[span]
 
-    def of(self, q: int, product: int) -> float:
-        """The score of one product in one row, 0 where it is no candidate."""
-        products, values = self.row(q)
-        place = int(np.searchsorted(products, product))
-        return float(values[place]) if place < len(products) and products[place] == product else 0.0
+    def of(self, q: int, products: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Scores of some products in one row, float32, 0 where they are no candidates."""
+        known, values = self.row(q)
+        if len(known) == 0:
+            return np.zeros(len(products), dtype=np.float32)
+        place = np.minimum(known.searchsorted(products), len(known) - 1)
+        return np.where(known[place] == products, values[place], np.float32(0))
 
     def relative(self, weight: float = 1.0) -> Scores:
         """Scores as ``weight`` times the share of the best of their row: sources of different units can be added."""
-        lengths = np.diff(self.indptr)
+        lengths = self.indptr[1:] - self.indptr[:-1]
+        if len(lengths) == 1 and len(self.value):
+            return Scores(self.indptr, self.product, self.value * (np.float32(weight) / self.value.max()))
         full = lengths > 0
         best = np.maximum.reduceat(self.value, self.indptr[:-1][full]) if full.any() else self.value
         return Scores(
@@ -84,5 +90,5 @@ class Scores:
     def dense(self, products: int) -> NDArray[np.float32]:
         """float32[n, products], 0 where there is no candidate."""
         table = np.zeros((len(self), products), dtype=np.float32)
-        table[np.repeat(np.arange(len(self)), np.diff(self.indptr)), self.product] = self.value
+        table[rows_of(self.indptr), self.product] = self.value
         return table

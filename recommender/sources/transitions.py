@@ -11,9 +11,8 @@ from scipy.sparse import csr_array
 
 from features.events import DAY, EventLog
 from features.histories import Histories
-from recommender.sources.base import Config, rows_of
+from recommender.sources.base import Config
 from recommender.sources.neighbours import NeighbourSource, neighbours_of
-from recommender.sources.profile import steps_back
 
 
 class TransitionsConfig(Config):
@@ -28,13 +27,13 @@ class TransitionsConfig(Config):
     """Weight of a pair one step further apart."""
     reverse: float = Field(0.3, ge=0)
     """Weight of the same pair read backwards."""
-    damping: float = Field(0.15, ge=0, le=1)
+    damping: float = Field(0.05, ge=0, le=1)
     """Exponent of popularity that both ends are divided by."""
     half_life_days: float | None = Field(None, gt=0)
     """Older pairs weigh less; None: all the same."""
     neighbours: int = Field(200, ge=1)
     """Strongest successors kept for each product."""
-    profile_decay: float = Field(0.5, gt=0, le=1)
+    profile_decay: float = Field(0.7, gt=0, le=1)
     """Weight of a step of the shopper's history relative to the next newer one."""
     profile_steps: int = Field(20, ge=1)
     """How many steps of the history count."""
@@ -42,8 +41,7 @@ class TransitionsConfig(Config):
 
 def step_matrix(history: Histories, products: int) -> tuple[csr_array, NDArray[np.int64], NDArray[np.int64]]:
     """Steps of all histories as rows: binary float32 (steps, products), and the person and time (µs) of each step."""
-    back = steps_back(history)
-    person = rows_of(history.indptr)
+    back, person = history.steps_back, history.row
     n = len(back)
     first = np.ones(n, dtype=np.bool_)
     first[1:] = (back[1:] != back[:-1]) | (person[1:] != person[:-1])

@@ -46,7 +46,7 @@ def test_a_category_holds_those_below_it(catalogue: Catalogue) -> None:
 
 
 def test_a_shopper_pays_the_sale_price_where_there_is_one(catalogue: Catalogue) -> None:
-    np.testing.assert_array_equal(catalogue.asked_price(), [8.0, 10.0, np.nan, 5.0])
+    np.testing.assert_array_equal(catalogue.asked_price, [8.0, 10.0, np.nan, 5.0])
 
 
 def test_an_absent_column_is_null_everywhere(catalogue: Catalogue) -> None:

@@ -17,7 +17,7 @@ from recommender.sources import als, cooccurrence, item_item, ranking, repurchas
 from recommender.sources.base import Source
 from recommender.sources.neighbours import neighbours_of, product_blocks, strongest
 from recommender.sources.own_history import OwnHistoryConfig, OwnHistorySource
-from recommender.sources.profile import profile, steps_back
+from recommender.sources.profile import profile
 from recommender.sources.scores import Scores
 from tests import logs, shops
 from tests.recommender.sources.contract import SourceContract
@@ -311,7 +311,7 @@ def test_lines_of_an_order_and_runs_of_one_product_are_one_step() -> None:
             ("view", 1, "b", "x"),
         ]
     )
-    assert steps_back(Histories.of(log)).tolist() == [1, 0, 0, 0, 0, 0]
+    assert Histories.of(log).steps_back.tolist() == [1, 0, 0, 0, 0, 0]
 
 
 def test_the_page_is_the_newest_step() -> None:
