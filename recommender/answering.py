@@ -148,6 +148,11 @@ class Answerer:
             picks = self._shelf.add(picks, down(chain, risen), risen, request.count)
             picks = self._shelf.add(picks, self._chosen(funnel, low, parts, request.count, config), out, request.count)
             picks = self._shelf.add(picks, down(chain, out), out, request.count)
+            if not picks and not config.may_be_empty:  # what they had before is better than nothing
+                unwanted = self._codes((*request.exclude, *request.product_ids))
+                out = ~shown
+                out[np.concatenate([unwanted, np.array(taken, dtype=np.int32), forbidden])] = True
+                picks = self._shelf.add(picks, down(chain, out), out, request.count)
             funnel.step("fallback", len(picks))
         taken += [pick.code for pick in picks]
         items = self._items(picks, query, parts, explain=explain)

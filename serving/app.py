@@ -73,7 +73,7 @@ def create_app(
     edition = partial(_stamp, settings.rules_file)
     champion = Champion(MODEL, origin, build or partial(_build, settings.rules_file), edition, metrics, clock)
     recommendations = Recommendations(
-        champion, access, metrics, body_limit=settings.body_limit, clock=clock, new_id=new_id
+        champion, access, metrics, body_limit=settings.body_limit, clock=_asked_as_of(settings, clock), new_id=new_id
     )
 
     @asynccontextmanager
@@ -116,6 +116,14 @@ def create_app(
     app.include_router(status_routes([champion], origin, access, metrics))
     app.openapi = partial(_document_once, app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
+
+
+def _asked_as_of(settings: Settings, clock: Callable[[], int]) -> Callable[[], int]:
+    """The moment of a request that names none."""
+    if settings.now is None:
+        return clock
+    moment = int(settings.now.timestamp() * 1_000_000)
+    return lambda: moment
 
 
 def _origin(settings: Settings) -> Origin:

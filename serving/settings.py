@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 
 class SettingsError(ValueError):
@@ -46,6 +46,9 @@ class Settings(BaseModel):
     rules_file: Path | None = None
     """TOML file of the merchandiser's rules (`recommender.rules`); a change to it is taken up at the next poll."""
 
+    now: AwareDatetime | None = None
+    """The moment (RFC 3339) of requests that name none, in place of the clock: for old data, like a demo's."""
+
     keys_file: Path | None = None
     """TOML file of API keys (`serving.keys`). Without one every caller is trusted, and only loopback may be served."""
 
@@ -62,6 +65,7 @@ VARIABLES = {
     "SEGUE_ALLOWED_ORIGINS": "allowed_origins",
     "SEGUE_RULES_FILE": "rules_file",
     "SEGUE_KEYS_FILE": "keys_file",
+    "SEGUE_NOW": "now",
 }
 
 #: How a list is written in one variable: folders as in PATH, origins with commas.

@@ -10,9 +10,14 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import numpy as np
+import pandas as pd
 
 from features.catalogue import Catalogue
 from features.events import EventLog, Kind
+from training.completejourney import write_example
+
+#: The visitor of the made-up visit.
+VISITOR = "demo-visitor"
 
 #: Packages whose code a trained model depends on.
 PACKAGES = ("features", "recommender", "training")
@@ -29,18 +34,22 @@ class Samples:
 
 @dataclass(frozen=True)
 class DemoState:
-    """What a run left behind. A run whose ``made_from`` is the same has nothing to make anew."""
+    """What a run left behind. A run whose ``made_from`` is the same has nothing to make anew.
+
+    as_of: RFC 3339, where the data ends: the demo answers as of then, not as of today.
+    """
 
     made_from: str
     version: int
     samples: Samples
+    as_of: str
 
 
 def read_state(file: Path) -> DemoState | None:
     """What the last run left, or None if there was none or it was another version of the demo."""
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
-        return DemoState(stored["made_from"], stored["version"], Samples(**stored["samples"]))
+        return DemoState(stored["made_from"], stored["version"], Samples(**stored["samples"]), stored["as_of"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -76,6 +85,30 @@ def made_from(root: Path, data: Path, config: str, tracking_uri: str) -> str:
     return digest.hexdigest()
 
 
+def write_data(folder: Path) -> None:
+    """The demo's dataset: the public example and a made-up visit."""
+    write_example(folder)
+    add_visit(folder)
+
+
+def add_visit(folder: Path) -> None:
+    """Put a made-up visit beside the example's orders, which know of no views: `VISITOR` looks at six best sellers.
+
+    Args:
+        folder: the example as `training.completejourney.write_example` wrote it; its events become a folder of parts.
+    """
+    orders = folder / "events" / "orders.parquet"
+    orders.parent.mkdir(exist_ok=True)
+    (folder / "events.parquet").replace(orders)
+    bought = pd.read_parquet(orders, columns=["product_id", "timestamp"])
+    end = bought["timestamp"].max()
+    counts = bought.loc[bought["timestamp"] > end - pd.Timedelta(days=28), "product_id"].value_counts()
+    viewed = sorted(counts.index, key=lambda product: (-counts[product], product))[:6]
+    minutes = pd.to_timedelta(range(len(viewed), 0, -1), unit="min")
+    visit = {"event": "view", "timestamp": end - minutes, "anonymous_id": VISITOR, "product_id": viewed}
+    pd.DataFrame(visit).to_parquet(orders.with_name("visit.parquet"), index=False)
+
+
 def samples(log: EventLog, catalogue: Catalogue, at: int) -> Samples:
     """Ids worth asking about: the best sellers that are in stock and were bought together, and the busiest customer.
 
@@ -102,6 +135,7 @@ def lines_to_paste(address: str, ids: Samples) -> Sequence[tuple[str, str]]:
         ("a product page: what is like it", "similar_products", {"product_id": [ids.product]}),
         ("a cart", "complete_the_cart", {"product_id": [ids.product, ids.beside]}),
         ("a home page", "recommended_for_you", {"customer_id": [ids.customer]}),
+        ("what a visitor looked at last (a made-up visit)", "recently_viewed", {"anonymous_id": [VISITOR]}),
         ("what the customer is due to buy again", "buy_it_again", {"customer_id": [ids.customer]}),
     )
     lines = []

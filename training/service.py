@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -37,12 +38,18 @@ def check_port(port: int) -> None:
 
 
 @contextmanager
-def running(arguments: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """``python ARGUMENTS`` while the block runs; its output goes to standard error, and it is stopped at the end.
+def running(arguments: Sequence[str], **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+    """``python ARGUMENTS`` with some environment variables while the block runs.
 
-    It gets a session of its own, so that Ctrl-C reaches this process alone, which then stops it in good order.
+    Its output goes to standard error, and it is stopped at the end. It gets a session of its own, so that Ctrl-C
+    reaches this process alone, which then stops it in good order.
     """
-    child = subprocess.Popen([sys.executable, *arguments], stdout=sys.stderr.fileno(), start_new_session=True)  # noqa: S603
+    child = subprocess.Popen(  # noqa: S603
+        [sys.executable, *arguments],
+        stdout=sys.stderr.fileno(),
+        start_new_session=True,
+        env={**os.environ, **variables},
+    )
     try:
         yield child
     finally:

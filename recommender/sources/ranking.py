@@ -74,6 +74,8 @@ class PopularityConfig(Config):
     """Weight of a product put into a cart or on a wish list."""
     purchase: float = Field(1.0, ge=0)
     """Weight of a purchase line."""
+    first_only: bool = False
+    """Count only a person's first event of a kind about a product: what people try, not what they stock up on."""
     limit: int = Field(500, ge=1)
     """How many candidates a question gets."""
 
@@ -126,6 +128,14 @@ def decayed_counts(
     return np.bincount(log.product[rows], weights=counted, minlength=len(log.products)).astype(np.float64)
 
 
+def first_events(log: EventLog) -> NDArray[np.int64]:
+    """Rows, int64 ascending, of each person's first event of a kind about a product."""
+    rows = np.flatnonzero(log.product >= 0)
+    pair = log.person[rows].astype(np.int64) * len(log.products) + log.product[rows]
+    _, first = np.unique(pair * (max(Kind) + 1) + log.kind[rows], return_index=True)
+    return np.sort(rows[first])
+
+
 #: For what looks at traffic of any kind.
 _TRAFFIC = {Kind.VIEW: 1.0, Kind.CLICK: 1.0, Kind.CART: 2.0, Kind.WISHLIST: 2.0, Kind.PURCHASE: 4.0}
 
@@ -139,7 +149,8 @@ def popularity(log: EventLog, at: int, config: PopularityConfig) -> RankingSourc
         Kind.WISHLIST: config.cart,
         Kind.PURCHASE: config.purchase,
     }
-    counts = decayed_counts(log, at, config.half_life_days, weights).astype(np.float32)
+    counted = log.take(first_events(log)) if config.first_only else log
+    counts = decayed_counts(counted, at, config.half_life_days, weights).astype(np.float32)
     sold = decayed_counts(log, at, None, {Kind.PURCHASE: 1.0}).astype(np.float32)
     return RankingSource(counts, sold, "purchases", "popular", config.limit)
 

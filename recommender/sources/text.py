@@ -63,7 +63,8 @@ def terms_of_value(column: str, value: str) -> list[str]:
 def term_matrix(catalogue: Catalogue, config: TextConfig) -> csr_array:
     """TF-IDF vectors of unit length, float32 of shape (products, terms).
 
-    tf · (1 + ln((1 + N) / (1 + df))), the smoothed form of scikit-learn, times the weight of the column.
+    tf · (1 + ln((1 + N) / (1 + df))), the smoothed form of scikit-learn, times the weight of the column. N counts the
+    products that have a description: those known from events only, perhaps later ones, say nothing of words.
     """
     weights = {"title": config.title_weight, "category": config.category_weight, "brand": config.brand_weight}
     parts = []
@@ -83,8 +84,9 @@ def term_matrix(catalogue: Catalogue, config: TextConfig) -> csr_array:
             counts + csr_array((part.data, vocabulary.codes(terms)[part.indices], part.indptr), shape=shape)
         )
     frequency = np.bincount(counts.indices, minlength=shape[1])
-    telling = (frequency > 1) & ((frequency <= config.common * shape[0]) | (frequency < 100))
-    inverse = np.where(telling, 1 + np.log((1 + shape[0]) / (1 + frequency)), 0)
+    described = np.count_nonzero(np.diff(counts.indptr))
+    telling = (frequency > 1) & ((frequency <= config.common * described) | (frequency < 100))
+    inverse = np.where(telling, 1 + np.log((1 + described) / (1 + frequency)), 0)
     vectors = csr_array(counts.multiply(inverse), dtype=np.float32)
     vectors.eliminate_zeros()
     length = np.sqrt(np.asarray(vectors.multiply(vectors).sum(axis=1)).ravel())

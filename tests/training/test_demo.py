@@ -4,19 +4,32 @@ import json
 import socket
 import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from features.encode import encode_catalogue, encode_events
 from tests import shops
 from training.commands.demo import prepare
-from training.demo import DemoState, Samples, lines_to_paste, made_from, read_state, samples, write_state
+from training.demo import (
+    VISITOR,
+    DemoState,
+    Samples,
+    add_visit,
+    lines_to_paste,
+    made_from,
+    read_state,
+    samples,
+    write_state,
+)
+from training.loading import load
 from training.service import ServiceError, check_port, running, wait_until_ready
 from training.terminal import Terminal
 from training.tracking import Tracking, open_tracking
 
-STATE = DemoState("abc", 3, Samples("p'1", "p&2", "c/3"))
+STATE = DemoState("abc", 3, Samples("p'1", "p&2", "c/3"), "2018-01-01T00:00:00+00:00")
 
 
 @pytest.fixture
@@ -127,7 +140,7 @@ def test_the_service_answers_every_line_and_stops(small_bundle: Path) -> None:
         for what, line in lines_to_paste(address, Samples("p001", "p004", "c001")):
             with urllib.request.urlopen(line.split("'")[1], timeout=30) as answer:  # noqa: S310  # our own address
                 items = json.load(answer)["blocks"][0]["items"]
-                assert items or "buy again" in what
+                assert items or "buy again" in what or "made-up visit" in what
     assert child.poll() is not None
     check_port(port)
 
@@ -147,3 +160,20 @@ def test_a_service_that_is_never_ready_is_stopped() -> None:
     ):
         wait_until_ready(f"http://127.0.0.1:{free_port()}", child, seconds=0.5)
     assert child.returncode is not None
+
+
+def test_the_made_up_visit_stands_beside_the_orders(tmp_path: Path) -> None:
+    rows = [
+        {"event": "purchase", "timestamp": f"2026-01-{day:02}", "customer_id": "a", "product_id": f"p{day % 8}"}
+        for day in range(1, 29)
+    ]
+    events = pd.DataFrame(rows)
+    events["timestamp"] = pd.to_datetime(events["timestamp"], utc=True)
+    events.to_parquet(tmp_path / "events.parquet")
+    add_visit(tmp_path)
+    log = load(tmp_path, now=datetime(2026, 2, 1, tzinfo=UTC), rejected=None).log
+    visitor = log.people.code(VISITOR)
+    assert log.anonymous[visitor]
+    assert (log.person == visitor).sum() == 6
+    assert len(log) == 28 + 6
+    assert log.time[log.person == visitor].max() < log.time.max()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,8 +35,8 @@ def demo(
     Needs nothing but this installation. Prints the address when it is ready, with lines to paste, and keeps running
     until Ctrl-C. A second run reuses what is unchanged (data, configuration, code) and is ready in seconds.
     """
-    from training.completejourney import NOTICE, write_example
-    from training.demo import lines_to_paste
+    from training.completejourney import NOTICE
+    from training.demo import lines_to_paste, write_data
     from training.service import check_port, running, stop_on_terminate, wait_until_ready
     from training.terminal import Terminal
     from training.tracking import open_tracking
@@ -44,7 +45,8 @@ def demo(
     if not no_serve:
         check_port(port)
     terminal.note(NOTICE)
-    state = prepare(terminal, open_tracking(), segue_home(os.environ) / "demo", seed, write_example)
+    terminal.note("Made up: one visit of six views, by the visitor demo-visitor, since the data knows of no views.")
+    state = prepare(terminal, open_tracking(), segue_home(os.environ) / "demo", seed, write_data)
     address = f"http://127.0.0.1:{port}"
     lines = lines_to_paste(address, state.samples)
     summary: dict[str, Any] = {
@@ -59,9 +61,9 @@ def demo(
         terminal.result(summary)
         return
     try:
-        with stop_on_terminate(), running(["-m", "serving", "--port", str(port)]) as child:
+        with stop_on_terminate(), running(["-m", "serving", "--port", str(port)], SEGUE_NOW=state.as_of) as child:
             wait_until_ready(address, child, seconds=READY_SECONDS)
-            terminal.show(f"ready {address}")
+            terminal.show(f"ready {address}", f"answers as of {state.as_of}, where the data ends")
             for what, line in lines:
                 terminal.show(f"\n# {what}", line)
             terminal.show(f"\nthe whole interface: {address}/docs    stop with Ctrl-C")
@@ -102,6 +104,7 @@ def prepare(
         terminal.note("data, configuration and code are as in the last run: nothing to train")
     else:
         terminal.note(f"writing the example data to {data} …")
+        shutil.rmtree(data, ignore_errors=True)
         write_data(data)
         now = datetime.now(UTC)
         with terminal.progress() as progress:
@@ -121,6 +124,7 @@ def prepare(
             made_from(root, data, asked, tracking.uri),
             trained.version.version,
             samples(shop.log, shop.catalogue, shop.end),
+            datetime.fromtimestamp(shop.end / 1e6, UTC).isoformat(),
         )
     champion = tracking.champion(MODEL)
     if champion is None or champion.version != state.version:

@@ -248,6 +248,15 @@ class TestPopularity(SourceContract):
         always = ranking.popularity(log, logs.end_of(log), ranking.PopularityConfig(half_life_days=None))
         assert order_of(always, nobody, log) == ["old", "new"]
 
+    def test_first_purchases_tell_what_people_try(self) -> None:
+        rows = [("purchase", n, "fan", "milk") for n in range(9)] + [
+            ("purchase", n, f"c{n}", "oat drink") for n in range(3)
+        ]
+        log, _ = logs.log_of(rows)
+        config = ranking.PopularityConfig(half_life_days=None, first_only=True)
+        tried = ranking.popularity(log, logs.end_of(log), config)
+        assert order_of(tried, logs.queries_of(log, anchors=[[]]), log) == ["oat drink", "milk"]
+
     def test_stays_inside_what_is_allowed(self) -> None:
         log, catalogue = logs.log_of([("purchase", n, "a", f"p{n}") for n in range(4)])
         queries = logs.queries_of(log, anchors=[[]])

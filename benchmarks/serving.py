@@ -1,0 +1,147 @@
+"""What a list costs over HTTP, in a shop of 100,000 products.
+
+Measures CPU time a request of one worker process (`python -m serving`) for one block: best_sellers and
+frequently_bought_together, which no ranker orders, and recommended_for_you, which is made for the customer who asks.
+Every request names another customer or product, so no answer is the answer before.
+
+The peer is a bare ASGI application under the same uvicorn, in the same run, which reads the same requests and returns
+as many bytes. Rounds of both alternate and the median ratio is told, so other work on the machine matters little.
+
+Beside it: latency at half of the peak rate (open loop, from when a request was due; the client runs on the same
+machine), resident memory, and the time from starting the process to its first answer.
+
+    python -m benchmarks.serving [--json] [--products N] [--bundle DIR]
+
+``--bundle DIR`` measures that bundle; if the folder is not there, the made-up shop is written into it, for next time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import orjson
+
+from benchmarks.big_shop import big_shop
+from benchmarks.load import at_rate, post, saturate
+from benchmarks.peer import ANSWER
+from benchmarks.processes import Server, server
+from benchmarks.report import tell
+from recommender import bundle
+from recommender.config import RecommenderConfig
+from recommender.engine import Recommender, fit
+from recommender.sources.cooccurrence import CooccurrenceSource
+
+#: Placement → how many times the CPU of the bare application a request may cost.
+BUDGETS = {"best_sellers": 5, "frequently_bought_together": 5, "recommended_for_you": 40}
+P99_BUDGET_MS = 20
+ROUNDS = 5
+REQUESTS = 1_000
+COUNT = 10
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__.split("\n")[0])
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--products", type=int, default=100_000, help="size of the made-up shop")
+    parser.add_argument("--bundle", type=Path, help="measure this bundle; written if it is not there")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = given.bundle or Path(scratch) / "bundle"
+        if not folder.exists():
+            print(f"fitting a shop of {given.products:,} products …", file=sys.stderr)
+            write_big_shop(folder, given.products)
+        measure(folder, Path(scratch), as_json=given.json)
+
+
+def write_big_shop(folder: Path, products: int) -> None:
+    """Fit the default configuration on a made-up shop."""
+    log, catalogue = big_shop(products=products, customers=products // 4, orders=products)
+    at = int(log.time.max()) + 1
+    bundle.write(fit(log, catalogue, RecommenderConfig.default(), at=at), folder, {"made_up": True})
+
+
+def measure(folder: Path, scratch: Path, *, as_json: bool) -> None:
+    """Measure a bundle and print what was found."""
+    recommender, manifest = bundle.read(folder)
+    with server(["-m", "serving", "--bundle", str(folder)], ready="/health/ready") as segue:
+        rows = []
+        for placement, budget in BUDGETS.items():
+            print(f"measuring {placement} …", file=sys.stderr)
+            requests = asked(recommender, placement)
+            answers = asyncio.run(saturate(segue.port, requests)).bodies  # also warms up
+            typical = scratch / "answer.json"
+            typical.write_bytes(sorted(answers, key=len)[len(answers) // 2])
+            with bare(typical) as peer:
+                rows.append({"placement": placement, **compared(segue, peer, requests), "budget": f"≤ {budget}×"})
+        tell(
+            rows,
+            as_json=as_json,
+            products=manifest["products"],
+            people=manifest["people"],
+            ready_seconds=segue.ready_seconds,
+            resident_mb=segue.megabytes(),
+            of_it_mapped_files_mb=segue.megabytes("RssFile"),
+            p99_budget_ms=P99_BUDGET_MS,
+        )
+
+
+def compared(segue: Server, peer: Server, requests: list[bytes]) -> dict[str, Any]:
+    """CPU of both on the same requests, then the latency of ours at half of its peak."""
+    ours, bares, rates = [], [], []
+    for _ in range(ROUNDS):
+        before = segue.cpu_seconds()
+        rates.append(asyncio.run(saturate(segue.port, requests)).rate)
+        ours.append((segue.cpu_seconds() - before) / len(requests))
+        before = peer.cpu_seconds()
+        asyncio.run(saturate(peer.port, requests))
+        bares.append((peer.cpu_seconds() - before) / len(requests))
+    peak = median(rates)
+    half = asyncio.run(at_rate(segue.port, requests * 2, peak / 2))
+    return {
+        "cpu_us": median(ours) * 1e6,
+        "bare_us": median(bares) * 1e6,
+        "ratio": median(our / bare for our, bare in zip(ours, bares, strict=True)),
+        "peak_per_s": peak,
+        "p50_ms": half.percentile(50) * 1e3,
+        "p99_ms": half.percentile(99) * 1e3,
+    }
+
+
+def asked(recommender: Recommender, placement: str) -> list[bytes]:
+    """Requests for one block, each of another customer, or beside another product that was bought with something."""
+    rng = np.random.default_rng(0)
+    customers = rng.permutation(np.flatnonzero(np.diff(recommender.histories.indptr) > 0))
+    companions = recommender.sources["cooccurrence"]
+    assert isinstance(companions, CooccurrenceSource)
+    products = rng.permutation(np.flatnonzero(np.diff(companions.table.indptr) > 0))
+    requests = []
+    for number in range(REQUESTS):
+        context = {}
+        if placement == "frequently_bought_together":
+            context = {"product_ids": [recommender.catalogue.ids[int(products[number % len(products)])]]}
+        customer = recommender.people[int(customers[number % len(customers)])]
+        block = {"placement": placement, "context": context, "count": COUNT}
+        requests.append(post("/v1/recommendations", orjson.dumps({"customer_id": customer, "blocks": [block]})))
+    return requests
+
+
+@contextmanager
+def bare(answer: Path) -> Iterator[Server]:
+    """The peer, answering the bytes of a file, under uvicorn as `serving.__main__` sets it up."""
+    arguments = ["-m", "uvicorn", "benchmarks.peer:application", "--factory", "--no-access-log", "--no-server-header"]
+    with server(arguments, ready="/", **{ANSWER: str(answer)}) as peer:
+        yield peer
+
+
+if __name__ == "__main__":
+    main()
