@@ -110,6 +110,16 @@ class Histories:
         return Histories(indptr, self.product[kept], self.kind[kept], self.time[kept])
 
     @cached_property
+    def bought(self) -> Histories:
+        """The purchases."""
+        return self.of_kinds((Kind.PURCHASE,))
+
+    @cached_property
+    def looked_at(self) -> Histories:
+        """All but the purchases."""
+        return self.of_kinds(tuple(kind for kind in INTEREST if kind != Kind.PURCHASE))
+
+    @cached_property
     def row(self) -> NDArray[np.int64]:
         """Whose event it is: the row number of every event, int64[events]."""
         return rows_of(self.indptr)

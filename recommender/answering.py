@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.events import Kind
 from features.histories import Histories, Ragged
 from recommender.anchors import anchors_of
 from recommender.answers import Block, BlockRequest, Item, Shopper
@@ -123,7 +122,7 @@ class Answerer:
             funnel.keep("category", inside[funnel.codes])
         named = np.concatenate([self._codes(request.exclude), anchors, np.array(taken, dtype=np.int32)])
         funnel.drop("excluded", named)
-        bought = history.of_kinds((Kind.PURCHASE,)).product if config.leave_out_bought else named[:0]
+        bought = history.bought.product if config.leave_out_bought else named[:0]
         funnel.drop("bought", bought)
         forbidden = rules.products("exclude", request.placement, category)
         funnel.drop("rules", forbidden)

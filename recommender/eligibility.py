@@ -33,6 +33,9 @@ class Funnel:
 
     def drop(self, step: str, codes: NDArray[np.int32]) -> None:
         """Drop some products."""
+        if len(codes) == 0:
+            self.step(step, len(self.codes))
+            return
         staying = np.ones(self._products, dtype=np.bool_)
         staying[codes] = False
         self.keep(step, staying[self.codes])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -116,6 +117,8 @@ class Champion:
             )
             return
         previous = self.loaded
+        gc.collect()
+        gc.freeze()  # what a model holds is not looked through again: a full collection would pause every request
         self.loaded = Loaded(release, edition, answers, _utc(self._clock()))
         self._failed = None
         self.last_error = None

@@ -59,7 +59,8 @@ class CooccurrenceSource(NeighbourSource):
         for reason, product in zip(found, products.tolist(), strict=True):
             if "product" in reason:
                 anchor = reason["product"]
-                together = int(self.pairs[anchor, product])
+                at, _ = self.entries(anchor, np.array([product], dtype=np.int32))
+                together = int(self.pairs.data[at[0]])  # same pattern as the table
                 reason["orders"] = together
                 reason["support"] = together / self.total
                 reason["lift"] = together * self.total / (int(self.orders[anchor]) * int(self.orders[product]))

@@ -98,33 +98,46 @@ class NeighbourSource:
         row, product, weight = profile(queries, decay=self.decay, steps=self.steps)
         indptr, entries = gather(self.table.indptr, product.astype(np.int64))
         lengths = indptr[1:] - indptr[:-1]
+        candidate = self.table.indices[entries]
         value = self.table.data[entries] * np.repeat(weight, lengths)
-        return Scores.summed(
-            np.repeat(row, lengths), self.table.indices[entries], value, len(queries), self.table.shape[0]
-        )
+        if len(queries) == 1 and len(product) == 1:  # one product's neighbours are in order, each once
+            return Scores(indptr, candidate, value)
+        return Scores.summed(np.repeat(row, lengths), candidate, value, len(queries), self.table.shape[0])
+
+    def entries(self, product: int, others: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Where in the table the pairs of a product with others stand, and which of them stand there at all."""
+        start, stop = int(self.table.indptr[product]), int(self.table.indptr[product + 1])
+        if start == stop:
+            return np.zeros(len(others), dtype=np.int64), np.zeros(len(others), dtype=np.bool_)
+        row = self.table.indices[start:stop]
+        place = np.minimum(row.searchsorted(others), stop - start - 1)
+        return start + place, row[place] == others
 
     def strength(self, products: NDArray[np.int32], others: NDArray[np.int32]) -> NDArray[np.float32]:
         """Weights of pairs, float32[len(products), len(others)], 0 where ``others`` are no neighbours."""
         found = np.zeros((len(products), len(others)), dtype=np.float32)
-        for place, product in enumerate(products):
-            start, stop = self.table.indptr[product], self.table.indptr[product + 1]
-            row = self.table.indices[start:stop]
-            if len(row) == 0:
-                continue
-            at = np.minimum(np.searchsorted(row, others), len(row) - 1)
-            hit = row[at] == others
-            found[place, hit] = self.table.data[start:stop][at[hit]]
+        for place, product in enumerate(products.tolist()):
+            at, hit = self.entries(product, others)
+            found[place, hit] = self.table.data[at[hit]]
         return found
 
     def reasons(self, queries: Queries, row: int, products: NDArray[np.int32]) -> list[Reason]:
         """The product of the shopper's profile that speaks loudest for each."""
-        _, entry, weight = profile(queries.take(np.array([row])), decay=self.decay, steps=self.steps)
-        if len(entry) == 0:
-            return [{"code": self.code} for _ in products]
+        one = queries if len(queries) == 1 else queries.take(np.array([row]))
+        _, entry, weight = profile(one, decay=self.decay, steps=self.steps)
         taste, place = np.unique(entry, return_inverse=True)
-        voices = self.strength(taste, products) * np.bincount(place, weights=weight)[:, None]
-        loudest = voices.argmax(axis=0)
+        weights = np.bincount(place, weights=weight)
+        indptr, entries = gather(self.table.indptr, taste.astype(np.int64))
+        names, which = np.unique(products, return_inverse=True)
+        candidate = self.table.indices[entries]
+        at = np.minimum(names.searchsorted(candidate), len(names) - 1)
+        hit = np.flatnonzero(names[at] == candidate)
+        speaker = np.repeat(np.arange(len(taste)), indptr[1:] - indptr[:-1])[hit]
+        loud = self.table.data[entries[hit]] * weights[speaker]
+        order = np.lexsort((speaker, -loud))[::-1]  # written last stays: the loudest, the first among equals
+        loudest = np.full(len(names), -1)
+        loudest[at[hit][order]] = taste[speaker[order]]
         return [
-            {"code": self.code, "product": int(taste[voice])} if voices[voice, place] > 0 else {"code": self.code}
-            for place, voice in enumerate(loudest)
+            {"code": self.code, "product": product} if product >= 0 else {"code": self.code}
+            for product in loudest[which].tolist()
         ]

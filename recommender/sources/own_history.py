@@ -9,13 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from features.events import Kind
 from features.histories import Histories
 from recommender.queries import Queries
 from recommender.sources.base import Config, Reason
 from recommender.sources.scores import Scores
-
-_KINDS = {"viewed": (Kind.CLICK, Kind.VIEW, Kind.VIDEO_VIEW, Kind.WISHLIST, Kind.CART), "bought": (Kind.PURCHASE,)}
 
 
 class OwnHistoryConfig(Config):
@@ -39,7 +36,7 @@ class OwnHistorySource:
 
     def score(self, queries: Queries) -> Scores:
         """1 / (1 + steps back) of the newest event of a product, or Σ decay^(steps back) over all of its events."""
-        history = queries.history.of_kinds(_KINDS[self.config.of])
+        history = queries.history.bought if self.config.of == "bought" else queries.history.looked_at
         row, product, back = history.row, history.product, history.steps_back
         if self.config.of == "viewed":
             kept = ~self._bought_since(queries.history, row, product, history.time)
@@ -56,7 +53,7 @@ class OwnHistorySource:
     def _bought_since(
         self, history: Histories, row: NDArray[np.int64], product: NDArray[np.int32], time: NDArray[np.int64]
     ) -> NDArray[np.bool_]:
-        bought = history.of_kinds(_KINDS["bought"])
+        bought = history.bought
         if len(bought.product) == 0:
             return np.zeros(len(row), dtype=np.bool_)
         keys, place = np.unique(bought.row * self.products + bought.product, return_inverse=True)

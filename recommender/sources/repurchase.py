@@ -11,7 +11,7 @@ from pydantic import Field
 from scipy.special import ndtr
 
 from features.catalogue import Catalogue
-from features.events import DAY, EventLog, Kind
+from features.events import DAY, EventLog
 from features.histories import Histories
 from recommender.queries import Queries
 from recommender.sources.base import Config, Reason
@@ -48,7 +48,7 @@ class Purchases:
     @staticmethod
     def of(history: Histories, products: int) -> Purchases:
         """From histories; purchases of one day are one occasion."""
-        bought = history.of_kinds((Kind.PURCHASE,))
+        bought = history.bought
         key = bought.row * products + bought.product
         order = np.lexsort((bought.time, key))
         key, time = key[order], bought.time[order]
