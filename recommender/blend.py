@@ -10,15 +10,19 @@ from numpy.typing import NDArray
 from features.histories import rows_of
 from recommender.queries import Queries
 from recommender.sources.base import Source
+from recommender.sources.ranking import RankingSource
 from recommender.sources.scores import Scores
 
 
 def blend(
     sources: Mapping[str, Source], weights: Mapping[str, float], queries: Queries, products: int
 ) -> tuple[Scores, dict[str, Scores]]:
-    """The weighted sum of relative scores, and what each source gave to it."""
-    # a sum of floats depends on its order, a configuration must not: hence sorted
-    parts = {name: sources[name].score(queries).relative(weight) for name, weight in sorted(weights.items())}
+    """The weighted sum of relative scores, and what each source gave to it. Rankings count less as they age."""
+    parts: dict[str, Scores] = {}
+    for name, weight in sorted(weights.items()):  # a sum of floats depends on its order, a configuration must not
+        source = sources[name]
+        aged = weight * source.relevance(queries) if isinstance(source, RankingSource) and len(weights) > 1 else weight
+        parts[name] = source.score(queries).relative(aged)
     if len(parts) == 1:
         return next(iter(parts.values())), parts
     if not parts:

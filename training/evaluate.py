@@ -7,7 +7,7 @@ the same questions; rows of metrics are resampled together, so differences are p
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -215,39 +215,43 @@ def summary(
 
 
 def paired_verdict(
-    split: Split,
-    challenger: Measured,
-    champion: Measured,
+    splits: Sequence[Split],
+    challenger: Sequence[Measured],
+    champion: Sequence[Measured],
     *,
     champion_version: int | None,
     margin: float = MARGIN,
     seed: int = 0,
 ) -> Verdict:
-    """The evidence for the promotion gate: the split's primary metric, challenger less champion, row by row.
+    """The evidence for the promotion gate: the protocol's primary metric, challenger less champion, row by row.
 
     Args:
-        split: what both were measured on.
-        challenger: the new configuration.
+        splits: what both were measured on, one protocol at one or more cuts. Rows of a person are resampled together.
+        challenger: the new configuration, on each of them.
         champion: the champion's configuration, or popularity where there is no champion yet.
         champion_version: its version, None for popularity.
         margin: how much worse the lower bound may be, as a share of the champion's value.
         seed: for the resamples.
     """
-    judgement = JUDGEMENTS[split.name]
+    judgement = JUDGEMENTS[splits[0].name]
     column = [metric.name for metric in judgement.metrics].index(judgement.primary)
-    new, old = challenger.values[:, column], champion.values[:, column]
+    new = np.concatenate([measured.values[:, column] for measured in challenger])
+    old = np.concatenate([measured.values[:, column] for measured in champion])
     found = means(
-        np.column_stack([new, old, new - old]), split.person, np.random.default_rng(seed), weight=split.weight
+        np.column_stack([new, old, new - old]),
+        np.concatenate([split.person for split in splits]),
+        np.random.default_rng(seed),
+        weight=np.concatenate([split.weight for split in splits]),
     )
     low, high = found.interval[2].tolist()
     return Verdict.of(
         champion_version=champion_version,
         metric=judgement.primary,
-        split=split.name,
+        split=splits[0].name,
         challenger=float(found.value[0]),
         champion=float(found.value[1]),
         difference=Difference(value=float(found.value[2]), ci=(low, high)),
-        rows=len(split),
+        rows=len(new),
         share=margin,
     )
 

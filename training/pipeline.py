@@ -21,8 +21,8 @@ from recommender.queries import Queries
 from training.configuration import parse_config
 from training.evaluate import (
     JUDGEMENTS,
+    Measured,
     Report,
-    make_split,
     measure_baseline,
     measure_recommender,
     paired_verdict,
@@ -33,6 +33,7 @@ from training.gate import ModelVersion, Verdict, describe
 from training.loading import Shop, load
 from training.plots import beside_baselines, exposure, gain_over_popularity
 from training.split import EvaluationError
+from training.splits import rolling
 from training.tracking import Tracking, TrainingRecord, flat_metrics, flat_parameters
 
 if TYPE_CHECKING:
@@ -144,29 +145,32 @@ def train_recommender(
 def judge(
     shop: Shop, config: RecommenderConfig, champion: ModelVersion | None, *, seed: int, progress: Report = silent
 ) -> Judged:
-    """Evaluate a configuration on the temporal split, beside the baselines and the champion's configuration.
+    """Evaluate a configuration on the temporal split, and compare it with the champion at several cuts in time.
 
-    Both configurations are fitted on the same part before the cut and asked the same questions. Equal configurations
+    Both configurations are fitted on the same parts before the cuts and asked the same questions. Equal configurations
     are measured once: their difference is exactly 0. Without a champion, popularity takes its place.
     """
     try:
-        split = make_split(shop.log, shop.catalogue, SPLIT)
+        splits = rolling(shop.log, shop.catalogue)
     except EvaluationError as error:
         return Judged(None, None, str(error))
-    ours = measure_recommender(split, shop.catalogue, config, seed=seed, progress=progress)
-    rivals = {name: measure_baseline(split, name, progress=progress) for name in JUDGEMENTS[SPLIT].rivals}
-    evaluation = summary(split, ours, rivals, items=len(shop.catalogue), seed=seed)
+
+    def measured(config: RecommenderConfig) -> list[Measured]:
+        return [measure_recommender(split, shop.catalogue, config, seed=seed, progress=progress) for split in splits]
+
+    ours = measured(config)
+    rivals = {name: measure_baseline(splits[-1], name, progress=progress) for name in JUDGEMENTS[SPLIT].rivals}
+    evaluation = summary(splits[-1], ours[-1], rivals, items=len(shop.catalogue), seed=seed)
     if champion is None:
-        verdict = paired_verdict(split, ours, rivals["popularity"], champion_version=None, seed=seed)
+        popular = [measure_baseline(split, "popularity", progress=progress) for split in splits]
+        verdict = paired_verdict(splits, ours, popular, champion_version=None, seed=seed)
         return Judged(evaluation, verdict, None)
     try:
         theirs = champion_config(champion)
     except ConfigError as error:
         return Judged(evaluation, None, str(error))
-    reference = (
-        ours if theirs == config else measure_recommender(split, shop.catalogue, theirs, seed=seed, progress=progress)
-    )
-    verdict = paired_verdict(split, ours, reference, champion_version=champion.version, seed=seed)
+    reference = ours if theirs == config else measured(theirs)
+    verdict = paired_verdict(splits, ours, reference, champion_version=champion.version, seed=seed)
     return Judged(evaluation, verdict, None)
 
 

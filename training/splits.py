@@ -33,6 +33,9 @@ from training.split import EvaluationError, Part, Questions, Split
 #: Share of all target events that the most popular products make; products outside are the tail.
 HEAD = 0.8
 TEST_SHARE = 0.1
+
+#: Shares of the events before the cuts of `rolling`.
+ROLLING_CUTS = (0.5, 0.6, 0.7, 0.8)
 BASKET_SIZES = (2, 20)
 
 
@@ -267,6 +270,27 @@ def session(log: EventLog, *, part: Part = "test") -> Split:
         weight=np.ones(len(step)),
         skipped={"sessions of one product": len(everything) - len(eligible)},
     )
+
+
+def rolling(log: EventLog, catalogue: Catalogue) -> list[Split]:
+    """The temporal split at several cuts, each asking about what happens up to the next; the last is the plain one.
+
+    One cut is one season: a rolling origin (Tashman 2000) tells more from the same log. Cuts that cannot be judged are
+    left out.
+
+    Raises:
+        EvaluationError: none of them can be judged.
+    """
+    cuts = sorted({_quantile(log, share) for share in ROLLING_CUTS})
+    found = []
+    for cut, end in zip(cuts, [*cuts[1:], NEVER], strict=True):
+        try:
+            found.append(temporal(log.take(log.time < end), catalogue, at=cut))
+        except EvaluationError as error:
+            why = error
+    if not found:
+        raise why
+    return found
 
 
 def _quantile(log: EventLog, share: float) -> int:

@@ -27,6 +27,8 @@ class RankingSource:
         measured: the name of that measure in reasons.
         code: reason code.
         limit: how many candidates a question gets.
+        at: microseconds UTC, the moment the ranking is of.
+        half_life: microseconds; so far from ``at`` the ranking says half as much. Infinite: it does not age.
     """
 
     scores: NDArray[np.float32]
@@ -34,6 +36,8 @@ class RankingSource:
     measured: str
     code: str
     limit: int
+    at: int
+    half_life: float
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
@@ -49,6 +53,13 @@ class RankingSource:
         best = np.sort(best)
         n = len(queries)
         return Scores(np.arange(n + 1) * len(best), np.tile(best.astype(np.int32), n), np.tile(self.scores[best], n))
+
+    def relevance(self, queries: Queries) -> NDArray[np.float32]:
+        """How much the ranking says at the moment of each question, float32[queries], 1 at its own moment.
+
+        Last week's best sellers say little of what sold a year before, nor will they of what sells in a year.
+        """
+        return np.exp2(-np.abs(queries.at - self.at) / self.half_life).astype(np.float32)
 
     def reasons(self, queries: Queries, row: int, products: NDArray[np.int32]) -> list[Reason]:
         """The measure behind each place."""
@@ -152,7 +163,8 @@ def popularity(log: EventLog, at: int, config: PopularityConfig) -> RankingSourc
     counted = log.take(first_events(log)) if config.first_only else log
     counts = decayed_counts(counted, at, config.half_life_days, weights).astype(np.float32)
     sold = decayed_counts(log, at, None, {Kind.PURCHASE: 1.0}).astype(np.float32)
-    return RankingSource(counts, sold, "purchases", "popular", config.limit)
+    half_life = np.inf if config.half_life_days is None else config.half_life_days * DAY
+    return RankingSource(counts, sold, "purchases", "popular", config.limit, at, half_life)
 
 
 def trend(log: EventLog, at: int, config: TrendConfig) -> RankingSource:
@@ -167,7 +179,8 @@ def trend(log: EventLog, at: int, config: TrendConfig) -> RankingSource:
     expected = usual * config.recent_half_life_days / config.usual_half_life_days
     change = (recent + config.prior) / (expected + config.prior)
     scores = np.where((recent > 0) & (change > 1), change - 1, 0).astype(np.float32)
-    return RankingSource(scores, change.astype(np.float32), "change", "trending", config.limit)
+    measure = change.astype(np.float32)
+    return RankingSource(scores, measure, "change", "trending", config.limit, at, config.recent_half_life_days * DAY)
 
 
 def new_arrivals(log: EventLog, catalogue: Catalogue, at: int, config: NewArrivalsConfig) -> RankingSource:
@@ -188,7 +201,8 @@ def new_arrivals(log: EventLog, catalogue: Catalogue, at: int, config: NewArriva
     traffic = decayed_counts(log, at, None, _TRAFFIC)
     liked = 1 + 0.1 * np.log1p(traffic)
     scores = np.where(dated, np.maximum(liked * 0.5 ** (age / config.half_life_days), 1e-30), 0).astype(np.float32)
-    return RankingSource(scores, age.astype(np.float32), "days", "new", config.limit)
+    measure = age.astype(np.float32)
+    return RankingSource(scores, measure, "days", "new", config.limit, at, config.half_life_days * DAY)
 
 
 def on_sale(log: EventLog, catalogue: Catalogue, at: int, config: OnSaleConfig) -> RankingSource:
@@ -197,4 +211,4 @@ def on_sale(log: EventLog, catalogue: Catalogue, at: int, config: OnSaleConfig) 
     discount = np.where(sale < price, 1 - sale / np.where(price > 0, price, 1), 0)
     sales = decayed_counts(log, at, 90, _TRAFFIC)
     scores = np.where(discount > 0, discount * np.sqrt(1 + sales), 0).astype(np.float32)
-    return RankingSource(scores, discount.astype(np.float32), "discount", "on_sale", config.limit)
+    return RankingSource(scores, discount.astype(np.float32), "discount", "on_sale", config.limit, at, np.inf)

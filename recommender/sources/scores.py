@@ -74,18 +74,18 @@ class Scores:
         place = np.minimum(known.searchsorted(products), len(known) - 1)
         return np.where(known[place] == products, values[place], np.float32(0))
 
-    def relative(self, weight: float = 1.0) -> Scores:
-        """Scores as ``weight`` times the share of the best of their row: sources of different units can be added."""
+    def relative(self, weight: float | NDArray[np.float32] = 1.0) -> Scores:
+        """Scores as shares of the best of their row, times a weight: sources of different units can be added.
+
+        ``weight``: one for all, or float32[n], one a row.
+        """
+        if len(self.value) == 0:
+            return self
         lengths = self.indptr[1:] - self.indptr[:-1]
-        if len(lengths) == 1 and len(self.value):
-            return Scores(self.indptr, self.product, self.value * (np.float32(weight) / self.value.max()))
         full = lengths > 0
-        best = np.maximum.reduceat(self.value, self.indptr[:-1][full]) if full.any() else self.value
-        return Scores(
-            self.indptr,
-            self.product,
-            (self.value * (np.float32(weight) / np.repeat(best, lengths[full]))).astype(np.float32),
-        )
+        best = np.maximum.reduceat(self.value, self.indptr[:-1][full])
+        scale = np.broadcast_to(np.asarray(weight, dtype=np.float32), lengths.shape)[full] / best
+        return Scores(self.indptr, self.product, self.value * np.repeat(scale, lengths[full]))
 
     def dense(self, products: int) -> NDArray[np.float32]:
         """float32[n, products], 0 where there is no candidate."""

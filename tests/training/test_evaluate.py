@@ -199,7 +199,11 @@ class TestVerdict:
         split = make_split(log, Catalogue(log.products, {}), "temporal", at=minute(450))
         flat = np.ones((len(split), 6))
         return paired_verdict(
-            split, Measured(flat * challenger, 0, 0), Measured(flat * champion, 0, 0), champion_version=3, margin=0.01
+            [split],
+            [Measured(flat * challenger, 0, 0)],
+            [Measured(flat * champion, 0, 0)],
+            champion_version=3,
+            margin=0.01,
         )
 
     @pytest.mark.parametrize(
@@ -219,7 +223,7 @@ class TestVerdict:
         noise -= noise.mean(axis=0)
         level = np.full((len(split), 6), 0.3)
         assert not paired_verdict(
-            split, Measured(level + noise, 0, 0), Measured(level, 0, 0), champion_version=None
+            [split], [Measured(level + noise, 0, 0)], [Measured(level, 0, 0)], champion_version=None
         ).passed
 
 

@@ -10,7 +10,7 @@ from features.events import EventLog
 from features.histories import Ragged
 from tests.diaries import ZERO, diary, lines, minute, words
 from training.split import EvaluationError, Split
-from training.splits import basket, leave_one_out, next_basket, session, temporal
+from training.splits import basket, leave_one_out, next_basket, rolling, session, temporal
 
 
 def asked(log: EventLog, split: Split, row: int) -> dict[str, str | int]:
@@ -534,3 +534,29 @@ def hidden(log: EventLog, split: Split) -> NDArray[np.bool_]:
 
 def same(one: Ragged, two: Ragged) -> bool:
     return np.array_equal(one.indptr, two.indptr) and np.array_equal(one.values, two.values)
+
+
+class TestRolling:
+    def test_each_cut_asks_about_what_follows_up_to_the_next(self) -> None:
+        log = diary("\n".join(f"{who} {at} purchase p{at}{who}" for at in range(20) for who in ("ann", "bob")))
+        found = rolling(log, bare(log))
+        assert [split.fit_at for split in found] == [minute(10), minute(12), minute(14), minute(16)]
+        for split in found:
+            assert len(split) == 2
+            assert (split.fit_log.time < split.fit_at).all()
+            assert words(log, split.truth, 0) == f"p{(split.fit_at - ZERO) // 60_000_000}ann"
+
+    def test_the_last_is_the_plain_split(self) -> None:
+        log = diary("\n".join(f"ann {at} purchase p{at}" for at in range(20)))
+        last, plain = rolling(log, bare(log))[-1], temporal(log, bare(log))
+        assert last.fit_at == plain.fit_at
+        np.testing.assert_array_equal(last.truth.values, plain.truth.values)
+
+    def test_cuts_that_cannot_be_judged_are_left_out(self) -> None:
+        log = diary("\n".join(f"ann {at} purchase p{min(at, 6)}" for at in range(10)))
+        assert [split.fit_at for split in rolling(log, bare(log))] == [minute(5), minute(6)]
+
+    def test_a_log_without_events_has_none(self) -> None:
+        log = diary("ann 0 purchase a").take(np.zeros(1, dtype=np.bool_))
+        with pytest.raises(EvaluationError):
+            rolling(log, bare(log))
