@@ -26,8 +26,10 @@ def render(result: Mapping[str, Any]) -> Table:
     table.add_column("against")
     _rows(table, result)
     for name, part in result.get("slices", {}).items():
+        if part["customers"] == 0:
+            continue
         table.add_section()
-        table.add_row(f"{name}: {part['customers']:,} customers", style="bold")
+        table.add_row(name, f"{part['customers']:,} customers", style="bold")
         _rows(table, part)
     return table
 
@@ -47,7 +49,7 @@ def _rows(table: Table, part: Mapping[str, Any]) -> None:
 
 def _cell(value: float, interval: tuple[float, float], sign: str = "") -> str:
     low, high = interval
-    return f"{value:{sign}.4f} ({low:{sign}.4f} to {high:{sign}.4f})"
+    return f"{value:{sign}.4f} [{low:{sign}.3f} {high:{sign}.3f}]"
 
 
 def _colour(interval: tuple[float, float]) -> str:
