@@ -85,16 +85,19 @@ class Answerer:
         blocks = []
         for request in requests:
             config = self.recommender.placement(request.placement)
-            picks: list[Pick] = []
-            if config.of == "products":
-                out = ~self._shown(request, at)
-                out[self._codes((*request.exclude, *request.product_ids))] = True
-                out[taken] = True
-                picks = self._shelf.add([], down(self._chain(config, request.category), out), out, request.count)
-                taken += [pick.code for pick in picks]
+            picks = self._plainly(request, config if config.of == "products" else self._plain, at, taken)
             items = [self._item(rank, pick, [{"code": "popular"}]) for rank, pick in enumerate(picks, start=1)]
             blocks.append(Block(request.placement, items, [("fallback", 0, len(items))]))
         return blocks
+
+    def _plainly(self, request: BlockRequest, config: PlacementConfig, at: int, taken: list[int]) -> list[Pick]:
+        """Products from the fallback chain, whoever asks."""
+        out = ~self._shown(request, at)
+        out[self._codes((*request.exclude, *request.product_ids))] = True
+        out[taken] = True
+        picks = self._shelf.add([], down(self._chain(config, request.category), out), out, request.count)
+        taken += [pick.code for pick in picks]
+        return picks
 
     def _products_block(
         self,
@@ -175,9 +178,7 @@ class Answerer:
         if block.items:
             return block
         # A catalogue without categories and brands has no groups to show: products, then.
-        out = ~shown
-        out[self._codes(request.exclude)] = True
-        picks = self._shelf.add([], down(self._chain(self._plain, None), out), out, request.count)
+        picks = self._plainly(request, self._plain, at, taken)
         items = self._items(picks, Queries(np.array([at]), history, Ragged.empty(1)), {}, explain=explain)
         return Block(request.placement, items, [*block.funnel, ("fallback", 0, len(items))])
 

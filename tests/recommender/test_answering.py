@@ -301,6 +301,7 @@ def test_fallback_answers_without_any_model(shop: Recommender) -> None:
     answerer = Answerer(shop, Rules((), shop.catalogue))
     for name in shop.config.placements:
         (block,) = answerer.fallback([BlockRequest(name, 4, filter="price > 15")], shop.at)
+        assert len(block.items) == 4
         assert all(item.fallback_level > 0 and item.product and item.product["price"] > 15 for item in block.items)
 
 
