@@ -11,9 +11,10 @@ from pydantic import Field
 from scipy.sparse import csr_array
 
 from features.events import DAY, EventLog, Kind
+from features.histories import rows_of
 from recommender.queries import Queries
 from recommender.sources.base import Config, Reason
-from recommender.sources.neighbours import NeighbourSource, entries_of, neighbours_of
+from recommender.sources.neighbours import NeighbourSource, are_strongest, entries_of, product_blocks, stack
 
 
 class CooccurrenceConfig(Config):
@@ -98,10 +99,10 @@ def fit(log: EventLog, at: int, config: CooccurrenceConfig) -> CooccurrenceSourc
     if config.half_life_days is not None:
         weight = weight * 0.5 ** ((at - time) / (config.half_life_days * DAY))
     damp = np.maximum(orders, 1) ** -config.damping
-    left = csr_array(matrix.multiply(damp).T, dtype=np.float32)
-    right = csr_array(matrix.multiply(weight[:, None]).multiply(damp), dtype=np.float32)
-    table = neighbours_of(left, right, config.neighbours)
-    pairs = common_rows(matrix, table)
+    right = csr_array(matrix.multiply(weight[:, None]).multiply(damp), dtype=np.complex64)
+    right.data += 1j  # counts ride along in the imaginary part: one product gives both
+    table, pairs = companions(csr_array(matrix.T, dtype=np.complex64), right, config.neighbours)
+    table.data *= np.repeat(damp, np.diff(table.indptr)).astype(np.float32)
     often = pairs.data >= config.support
     if often.any():
         table, pairs = entries_of(table, often), entries_of(pairs, often)
@@ -116,18 +117,25 @@ def fit(log: EventLog, at: int, config: CooccurrenceConfig) -> CooccurrenceSourc
     )
 
 
-def common_rows(matrix: csr_array, table: csr_array) -> csr_array:
-    """How many rows of a binary matrix hold both products of each pair of ``table``, int32 in its pattern."""
-    columns = csr_array(matrix.T)
-    counts = np.zeros(table.nnz, dtype=np.int32)
-    step = 2000
-    for start in range(0, table.shape[0], step):
-        stop = min(start + step, table.shape[0])
-        pattern = table[start:stop]
-        pattern = csr_array(
-            (np.ones(pattern.nnz, dtype=np.float32), pattern.indices, pattern.indptr), shape=pattern.shape
-        )
-        both = csr_array(pattern.multiply(columns[start:stop] @ matrix))
-        both.sort_indices()
-        counts[table.indptr[start] : table.indptr[stop]] = both.data
-    return csr_array((counts, table.indices, table.indptr), shape=table.shape)
+def companions(left: csr_array, right: csr_array, k: int) -> tuple[csr_array, csr_array]:
+    """The k strongest companions of each product by the real part of ``left @ right``, and its imaginary part for them.
+
+    Two square matrices of one pattern, float32 and int32; the diagonal is left out.
+    """
+    n = left.shape[0]
+    if left.nnz == 0:
+        return csr_array((n, n), dtype=np.float32), csr_array((n, n), dtype=np.int32)
+    tables: list[csr_array] = []
+    counts: list[csr_array] = []
+    for start, block in product_blocks(left, right):
+        strength = csr_array((block.data.real.copy(), block.indices, block.indptr), shape=block.shape)
+        strength.data[block.indices == rows_of(block.indptr) + start] = 0
+        kept = are_strongest(strength, k)
+        count = csr_array((block.data.imag.astype(np.int32), block.indices, block.indptr), shape=block.shape)
+        for part, parts in ((strength, tables), (count, counts)):
+            chosen = entries_of(part, kept)
+            chosen.sort_indices()
+            parts.append(chosen)
+    pairs = stack(counts, (n, n))
+    pairs.data = pairs.data.astype(np.int32)
+    return stack(tables, (n, n)), pairs

@@ -18,6 +18,13 @@ from recommender.sources.scores import Scores
 
 def strongest(matrix: csr_array, k: int) -> csr_array:
     """The k largest positive entries of each row, ties by ascending column; indices of a row ascend."""
+    result = entries_of(matrix, are_strongest(matrix, k))
+    result.sort_indices()
+    return result
+
+
+def are_strongest(matrix: csr_array, k: int) -> NDArray[np.bool_]:
+    """Which entries are among the k largest positive ones of their row, bool[entries]; ties go by ascending column."""
     indptr, indices, data = matrix.indptr, matrix.indices, matrix.data
     kept = data > 0
     for row in np.flatnonzero(np.diff(indptr) > k).tolist():
@@ -30,9 +37,7 @@ def strongest(matrix: csr_array, k: int) -> csr_array:
             ties = ties[np.argsort(indices[span][ties])]
             above[ties[: k - np.count_nonzero(above)]] = True
             kept[span] = above
-    result = entries_of(matrix, kept)
-    result.sort_indices()
-    return result
+    return np.asarray(kept)
 
 
 def entries_of(matrix: csr_array, kept: NDArray[np.bool_]) -> csr_array:
