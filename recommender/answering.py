@@ -129,12 +129,13 @@ class Answerer:
         funnel.drop("bought", bought)
         forbidden = rules.products("exclude", request.placement, category)
         funnel.drop("rules", forbidden)
-        funnel.keep("substitutes", ~self._replaces(anchors, funnel.codes, config))
+        instead = self._replacements(anchors, config)
+        funnel.drop("substitutes", instead)
 
         for codes, factor in rules.boosts(request.placement, category):
             funnel.scores = np.where(np.isin(funnel.codes, codes), funnel.scores * np.float32(factor), funnel.scores)
         buried = rules.products("bury", request.placement, category)
-        low = np.isin(funnel.codes, buried)
+        low = np.isin(funnel.codes, buried) if len(buried) else np.zeros(len(funnel.codes), dtype=np.bool_)
         picks = self._chosen(funnel, ~low, parts, request.count, config)
         out = ~shown
         out[np.concatenate([named, forbidden])] = True
@@ -142,8 +143,7 @@ class Answerer:
         funnel.step("count", len(picks))
 
         if len(picks) < request.count:
-            out[bought] = True
-            out[self._replaces(anchors, np.arange(len(out)), config)] = True
+            out[np.concatenate([bought, instead])] = True
             chain = [] if config.may_be_empty else self._chain(config, category)
             risen = out.copy()
             risen[buried] = True
@@ -204,15 +204,14 @@ class Answerer:
         available = self.recommender.catalogue.available(at)
         return available if request.filter is None else available & self._masks.filter(request.filter)
 
-    def _replaces(self, anchors: Codes, codes: NDArray[Any], config: PlacementConfig) -> Mask:
-        """bool[codes]: what would be bought instead of an anchor: a variant of it, or described alike."""
-        variants = self._shelf.variant[anchors]
-        found = np.isin(self._shelf.variant[codes], variants[variants >= 0])
+    def _replacements(self, anchors: Codes, config: PlacementConfig) -> Codes:
+        """What would be bought instead of an anchor: variants of it, or what is described alike."""
+        groups = set(self._shelf.variant[anchors].tolist()) - {-1}
+        found: list[NDArray[Any]] = [np.flatnonzero(self._shelf.variant == group) for group in groups]
         text = self.recommender.sources.get("text")
-        if config.substitutes == "drop" and len(anchors) and isinstance(text, NeighbourSource):
-            alike = text.strength(anchors, codes.astype(np.int32)).max(axis=0)
-            found |= alike >= self.recommender.config.substitute_similarity
-        return found
+        if config.substitutes == "drop" and isinstance(text, NeighbourSource):
+            found += [text.nearer(anchor, self.recommender.config.substitute_similarity) for anchor in anchors.tolist()]
+        return np.concatenate(found).astype(np.int32) if found else anchors[:0]
 
     # What is chosen
 

@@ -118,13 +118,10 @@ class NeighbourSource:
         place = np.minimum(row.searchsorted(others), stop - start - 1)
         return start + place, row[place] == others
 
-    def strength(self, products: NDArray[np.int32], others: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Weights of pairs, float32[len(products), len(others)], 0 where ``others`` are no neighbours."""
-        found = np.zeros((len(products), len(others)), dtype=np.float32)
-        for place, product in enumerate(products.tolist()):
-            at, hit = self.entries(product, others)
-            found[place, hit] = self.table.data[at[hit]]
-        return found
+    def nearer(self, product: int, weight: float) -> NDArray[np.int32]:
+        """The neighbours of a product of at least some weight."""
+        span = slice(self.table.indptr[product], self.table.indptr[product + 1])
+        return np.asarray(self.table.indices[span][self.table.data[span] >= weight])
 
     def reasons(self, queries: Queries, row: int, products: NDArray[np.int32]) -> list[Reason]:
         """The product of the shopper's profile that speaks loudest for each."""
