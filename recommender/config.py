@@ -116,7 +116,10 @@ class RecommenderConfig(Config):
             return RecommenderConfig.model_validate(tables)
         except ValidationError as error:
             first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"]) or "configuration"
+            parts = [str(part) for part in first["loc"]]
+            if len(parts) > 2 and parts[0] in ("sources", "group_sources"):
+                del parts[2]  # the kind, by which pydantic tells sources apart
+            place = ".".join(parts) or "configuration"
             msg = f"{place}: {first['msg'].removeprefix('Value error, ')}"
             raise ConfigError(msg) from None
 

@@ -32,7 +32,7 @@ def test_what_is_dumped_is_what_is_read() -> None:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"sources": {"transitions": {"dampign": 0.3}}}, "dampign"),
+        ({"sources": {"transitions": {"dampign": 0.3}}}, r"^sources\.transitions\.dampign: "),
         ({"sources": {"transitions": {"damping": 3}}}, "damping"),
         ({"sources": {"odd": {"kind": "neural"}}}, "odd"),
         ({"placements": {"best_sellers": {"sources": {"nowhere": 1.0}}}}, "nowhere"),
