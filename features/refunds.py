@@ -45,17 +45,17 @@ def reverse_purchases(
     lines = np.flatnonzero(kind == Kind.PURCHASE)
     products = int(product.max(initial=0)) + 2
     by_order = _Groups(lines, order.astype(np.int64))
+    by_line = _Groups(lines, order.astype(np.int64) * products + product)
     by_owner = _Groups(lines, person.astype(np.int64) * products + product)
     left_of = quantity.copy()  # pieces of a line not taken back yet
     for refund in refunds[np.argsort(known[refunds], kind="stable")]:
         wanted = quantity[refund]
         named = lines[:0]
-        if names_order[refund]:
+        if names_order[refund] and product[refund] >= 0:
+            named = by_line.of(int(order[refund]) * products + int(product[refund]))
+        elif names_order[refund]:
             named = by_order.of(int(order[refund]))
-            if product[refund] < 0:
-                wanted = np.nan
-            else:
-                named = named[product[named] == product[refund]]
+            wanted = np.nan
         elif product[refund] >= 0:
             named = by_owner.of(int(person[refund]) * products + int(product[refund]))
             named = named[named < refund][::-1]
