@@ -89,7 +89,8 @@ class Catalogue:
     @cached_property
     def filterable(self) -> dict[str, Column]:
         """What a filter may name: every column, and product_id."""
-        return {**self.columns, "product_id": Text(np.arange(len(self), dtype=np.int32), self.ids)}
+        ids, places = self.ids.in_order()
+        return {**self.columns, "product_id": Text(places, ids)}
 
     @cached_property
     def _in_stock(self) -> NDArray[np.bool_]:

@@ -66,9 +66,33 @@ def gather(
     return taken, entries
 
 
+def carts_taken_back(person: NDArray[np.int32], product: NDArray[np.int32], kind: NDArray[np.int8]) -> NDArray[np.int8]:
+    """The kinds of events, with VIEW for CART where the product was taken out of the cart again.
+
+    That is where the next event of the person about the product that is no CART, among removals and purchases, is a
+    REMOVE_FROM_CART: what was bought in between stays bought from a cart. Quantities do not matter.
+
+    Args:
+        person, product, kind: parallel arrays, int32, int32 and int8; a person's events stand oldest first.
+    """
+    about = np.flatnonzero((kind == Kind.CART) | (kind == Kind.REMOVE_FROM_CART) | (kind == Kind.PURCHASE))
+    about = about[np.lexsort((product[about], person[about]))]
+    settled = np.flatnonzero(kind[about] != Kind.CART)
+    carts = np.flatnonzero(kind[about] == Kind.CART)
+    after = settled.searchsorted(carts)
+    carts, after = carts[there := after < len(settled)], after[there]
+    carts, ends = about[carts], about[settled[after]]
+    back = (person[carts] == person[ends]) & (product[carts] == product[ends]) & (kind[ends] == Kind.REMOVE_FROM_CART)
+    told = kind.copy()
+    told[carts[back]] = Kind.VIEW
+    return told
+
+
 @dataclass(frozen=True)
 class Histories:
     """The events of n people that tell of a taste for a product (`INTEREST`), oldest first.
+
+    What was put into the cart and taken out again was only looked at: see `carts_taken_back`.
 
     Row q is indptr[q]:indptr[q + 1] of the other arrays. indptr: int64[n + 1]; product: int32; kind: int8;
     time: int64 microseconds UTC.
@@ -89,12 +113,24 @@ class Histories:
         return Histories(np.zeros(n + 1, dtype=np.int64), none.astype(np.int32), none.astype(np.int8), none)
 
     @staticmethod
+    def of_one(product: NDArray[np.int32], kind: NDArray[np.int8], time: NDArray[np.int64]) -> Histories:
+        """One row: what one person did, oldest first."""
+        return Histories(np.array([0, len(product)], dtype=np.int64), product, kind, time)
+
+    @staticmethod
     def of(log: EventLog) -> Histories:
-        """One row for each person of the log, in the order of ``log.people``."""
-        rows = np.flatnonzero(log.of_kind(*INTEREST))
+        """One row for each person of the log, in the order of ``log.people``.
+
+        Removals from the cart are taken as known throughout: cut the log at the moment the histories are asked at.
+        """
+        rows = np.flatnonzero(log.of_kind(*INTEREST, Kind.REMOVE_FROM_CART))
         rows = rows[np.argsort(log.person[rows], kind="stable")]
+        kind = log.kind[rows]
+        if (kind == Kind.REMOVE_FROM_CART).any():
+            kind = carts_taken_back(log.person[rows], log.product[rows], kind)
+            rows, kind = rows[stays := kind != Kind.REMOVE_FROM_CART], kind[stays]
         indptr = np.searchsorted(log.person[rows], np.arange(len(log.people) + 1)).astype(np.int64)
-        return Histories(indptr, log.product[rows], log.kind[rows], log.time[rows])
+        return Histories(indptr, log.product[rows], kind, log.time[rows])
 
     def take(self, rows: NDArray[np.int64], lengths: NDArray[np.int64] | None = None) -> Histories:
         """Some people, in the order asked for; with ``lengths`` only the first so many events of each."""

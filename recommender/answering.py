@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -16,10 +18,12 @@ from recommender.blend import blend, shares
 from recommender.config import PlacementConfig
 from recommender.eligibility import Funnel, Mask, MaskCache
 from recommender.engine import Recommender, as_seen
+from recommender.exploration import Draws, ExplorationConfig, arrangement, draws, propensities
 from recommender.group_answers import groups_block
 from recommender.picks import Pick, Shelf, down
 from recommender.queries import Queries
 from recommender.rules import Rules
+from recommender.shopper_history import NO_IMPRESSIONS, Impressions, LiveRows, shopper_history
 from recommender.sources.base import Reason, Source
 from recommender.sources.neighbours import NeighbourSource
 from recommender.sources.ranking import RankingSource
@@ -47,31 +51,59 @@ class Answerer:
         rankings = [name for name, source in recommender.sources.items() if isinstance(source, RankingSource)]
         self._plain = PlacementConfig(sources={}, fallback=tuple(name for name in rankings if name == "best_sellers"))
 
-    @property
-    def placements(self) -> tuple[str, ...]:
-        """Names of the placements that can be asked for."""
-        return tuple(self.recommender.config.placements)
+    def over(self, recommender: Recommender) -> Answerer:
+        """An answerer under the same rules for a recommender with the very same catalogue; caches are shared.
 
-    def answer(self, shopper: Shopper, requests: list[BlockRequest], at: int, *, explain: bool = False) -> list[Block]:
+        Raises:
+            ValueError: the catalogue is another one.
+        """
+        if recommender.catalogue is not self.recommender.catalogue:
+            msg = "caches hold for one catalogue: make a new Answerer"
+            raise ValueError(msg)
+        other = copy.copy(self)
+        other.recommender = recommender
+        return other
+
+    def answer(
+        self,
+        shopper: Shopper,
+        requests: list[BlockRequest],
+        at: int,
+        *,
+        since: LiveRows | None = None,
+        draw: str = "",
+        explain: bool = False,
+    ) -> list[Block]:
         """Blocks in the order asked for; a product stands in one of them only.
+
+        The same arguments give the same blocks: chance, too, is a hash of ``draw`` and the place of a block.
 
         Args:
             shopper: who asks; unknown ids are ordinary.
             requests: the blocks.
             at: microseconds UTC: histories end before it.
-            explain: give each item what every source gave to its score.
+            since: what is known of the shopper beyond the recommender; who they are is taken from it, then.
+            draw: a name for this answer, another one each time, as that of a decision. Without one nothing is explored
+                (`recommender.exploration`), and propensities are still those of the policy.
+            explain: give each item what every source gave to its score, and how often it was seen in vain.
 
         Raises:
             UnknownPlacement: no such placement.
             features.filters.FilterError: a filter that cannot be honoured.
         """
-        history = self.recommender.history(self.recommender.person(shopper), at)
+        if since is None:
+            history, impressions = self.recommender.history(self.recommender.person(shopper), at), NO_IMPRESSIONS
+        else:
+            history, impressions = shopper_history(self.recommender, since, at)
         taken: list[int] = []
         blocks = []
-        for request in requests:
+        for place, request in enumerate(requests):
             config = self.recommender.placement(request.placement)
-            make = self._groups_block if config.of == "groups" else self._products_block
-            blocks.append(make(request, config, history, at, taken, explain))
+            if config.of == "groups":
+                blocks.append(self._groups_block(request, config, history, at, taken, explain))
+                continue
+            chance = draws(draw, place) if draw and config.exploration.share else None
+            blocks.append(self._products_block(request, config, history, impressions, at, taken, chance, explain))
         return blocks
 
     def fallback(self, requests: list[BlockRequest], at: int) -> list[Block]:
@@ -104,8 +136,10 @@ class Answerer:
         request: BlockRequest,
         config: PlacementConfig,
         history: Histories,
+        impressions: Impressions,
         at: int,
         taken: list[int],
+        chance: Draws | None,
         explain: bool,
     ) -> Block:
         model, rules = self.recommender, self.rules
@@ -134,12 +168,19 @@ class Answerer:
 
         for codes, factor in rules.boosts(request.placement, category):
             funnel.scores = np.where(np.isin(funnel.codes, codes), funnel.scores * np.float32(factor), funnel.scores)
+        if config.impression_discount and impressions is not NO_IMPRESSIONS:
+            funnel.scores = funnel.scores * impressions.discount(funnel.codes, config.impression_discount)
         buried = rules.products("bury", request.placement, category)
         low = np.isin(funnel.codes, buried) if len(buried) else np.zeros(len(funnel.codes), dtype=np.bool_)
-        picks = self._chosen(funnel, ~low, parts, request.count, config)
+        explored = config.exploration
+        reached = request.count + (explored.reach if explored.share else 0)
+        picks = self._chosen(funnel, ~low, parts, reached, config)
         out = ~shown
         out[np.concatenate([named, forbidden])] = True
-        picks = self._shelf.pin(picks, rules.pins(request.placement, category), out, request.count)
+        picks = self._shelf.pin(picks, rules.pins(request.placement, category), out, reached)
+        if explored.share:
+            taken += [pick.code for pick in picks]  # the same for every draw, or later blocks would depend on it
+            picks = _explored(picks, request.count, explored, chance)
         funnel.step("count", len(picks))
 
         if len(picks) < request.count:
@@ -158,6 +199,10 @@ class Answerer:
             funnel.step("fallback", len(picks))
         taken += [pick.code for pick in picks]
         items = self._items(picks, query, parts, explain=explain)
+        if explain and impressions is not NO_IMPRESSIONS:
+            seen = impressions.of(np.array([pick.code for pick in picks], dtype=np.int32)).tolist()
+            for item, times in zip(items, seen, strict=True):
+                item.extra["seen"] = times
         everything = [*anchors.tolist(), *(pick.code for pick in picks)]
         return Block(
             request.placement, items, funnel.steps, {"bundle_total": self._total(everything)} if config.bundle else {}
@@ -276,13 +321,35 @@ class Answerer:
             extra |= {key: clean[key] for key in _TOLD if key in clean}
         product = self._product(pick.code)
         return Item(
-            "product", ids[pick.code], rank, pick.score, 1.0, pick.source, pick.fallback_level, told, product, extra
+            "product",
+            ids[pick.code],
+            rank,
+            pick.score,
+            pick.propensity,
+            pick.source,
+            pick.fallback_level,
+            told,
+            product,
+            extra,
         )
 
     def _total(self, codes: list[int]) -> float | None:
         """What the products cost together now; None if a price is not known."""
         total = float(self.recommender.catalogue.asked_price[codes].sum())
         return None if np.isnan(total) else round(total, 2)
+
+
+def _explored(picks: list[Pick], count: int, config: ExplorationConfig, chance: Draws | None) -> list[Pick]:
+    """The first ``count`` picks as the policy shows them. Pins stay where they are."""
+    free = [place for place, pick in enumerate(picks) if pick.source != "pin"]
+    shown = sum(place < count for place in free)
+    below = len(free) - shown
+    arranged = arrangement(config, shown, below, chance)
+    chances = propensities(config, shown, below, arranged)
+    listed = picks[:count]
+    for place, slot, propensity in zip(free, arranged, chances, strict=False):  # `free` goes on below the list
+        listed[place] = replace(picks[free[slot]], propensity=propensity)
+    return listed
 
 
 def _rfc3339(microseconds: int) -> str:

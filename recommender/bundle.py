@@ -2,17 +2,19 @@
 
     manifest.json    what the bundle is: format, versions, when, configuration, and what training adds
     content.json     the shape of everything in the recommender, with references to arrays
-    strings/N.json   vocabularies
+    strings/N.json   vocabularies: ids of products and values of columns
     arrays/N.npy     arrays, memory-mapped when read
 
+People stand in it as digests of their names (`features.people.digest`): they can be found, not read.
 Nothing in it can run code: arrays are read without pickle, classes by a closed list.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import math
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,8 @@ from scipy.sparse import csr_array
 
 from features.catalogue import Catalogue, Flag, Number, Tags, Text, Time
 from features.histories import Histories
-from features.vocabulary import Vocabulary
+from features.people import Digests, digest
+from features.vocabulary import GrownVocabulary, Vocabulary
 from recommender.config import ConfigError, RecommenderConfig
 from recommender.engine import Recommender
 from recommender.groups import Groups
@@ -30,20 +33,36 @@ from recommender.sources.base import Config
 from recommender.sources.cooccurrence import CooccurrenceSource
 from recommender.sources.neighbours import NeighbourSource
 from recommender.sources.own_history import OwnHistoryConfig, OwnHistorySource
-from recommender.sources.ranking import RankingSource
+from recommender.sources.ranking import (
+    Ingredients,
+    NewArrivalsConfig,
+    OnSaleConfig,
+    PopularityConfig,
+    RankingSource,
+    TrendConfig,
+)
 from recommender.sources.repurchase import RepurchaseConfig, RepurchaseSource
+from recommender.sources.tally import Tally
+from recommender.sources.text import TextConfig, TextSource
 
 #: Raised when what a bundle holds changes; another format is refused, never guessed at.
-FORMAT = 1
+FORMAT = 2
 
 _RECORDS = {
     record.__name__: record
     for record in (
-        *(Catalogue, Text, Number, Flag, Time, Tags, Groups, Histories),
-        *(NeighbourSource, CooccurrenceSource, OwnHistorySource, RankingSource, RepurchaseSource),
+        *(Catalogue, Text, Number, Flag, Time, Tags, Groups, Histories, Digests),
+        *(NeighbourSource, CooccurrenceSource, OwnHistorySource, RankingSource, RepurchaseSource, TextSource),
+        *(Ingredients, Tally),
     )
 }
-_CONFIGS: dict[str, type[Config]] = {config.__name__: config for config in (OwnHistoryConfig, RepurchaseConfig)}
+_CONFIGS: dict[str, type[Config]] = {
+    config.__name__: config
+    for config in (
+        *(OwnHistoryConfig, RepurchaseConfig, TextConfig),
+        *(NewArrivalsConfig, OnSaleConfig, PopularityConfig, TrendConfig),
+    )
+}
 
 
 class BundleError(Exception):
@@ -63,6 +82,7 @@ def write(recommender: Recommender, folder: Path, manifest: Mapping[str, Any]) -
     """
     folder.mkdir(parents=True)
     writer = _Writer(folder)
+    recommender = nameless(recommender)
     content = {f.name: writer.encode(getattr(recommender, f.name)) for f in fields(recommender) if f.name != "config"}
     (folder / "content.json").write_bytes(orjson.dumps(content))
     own = {
@@ -76,6 +96,21 @@ def write(recommender: Recommender, folder: Path, manifest: Mapping[str, Any]) -
     }
     (folder / "manifest.json").write_bytes(
         orjson.dumps({**manifest, **own}, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+    )
+
+
+def nameless(recommender: Recommender) -> Recommender:
+    """The recommender with the digests of people's names in place of the names, and all about them in that order."""
+    people = recommender.people
+    if not isinstance(people, Vocabulary):
+        return recommender
+    digests = np.fromiter((digest(name) for name in people), dtype=np.int64, count=len(people))
+    order = np.argsort(digests, kind="stable")
+    return replace(
+        recommender,
+        people=Digests(digests[order]),
+        anonymous=recommender.anonymous[order],
+        histories=recommender.histories.take(order),
     )
 
 
@@ -121,6 +156,9 @@ class _Writer:
 
     def encode(self, value: Any) -> Any:
         """JSON for a value; arrays and vocabularies go to files, each once however often it is referred to."""
+        if isinstance(value, GrownVocabulary):
+            msg = "a recommender that was grown is not written: its codes are not in the order of ids"
+            raise TypeError(msg)
         if isinstance(value, np.ndarray | Vocabulary):
             if id(value) not in self._shared:
                 self._shared[id(value)] = self._store(value)
@@ -135,6 +173,8 @@ class _Writer:
             return {"record": type(value).__name__, "fields": encoded}
         if isinstance(value, dict):
             return {"table": {key: self.encode(item) for key, item in value.items()}}
+        if isinstance(value, float) and math.isinf(value):
+            return {"float": str(float(value))}  # JSON has no infinity
         return value
 
     def _store(self, value: Any) -> dict[str, str]:
@@ -172,6 +212,8 @@ class _Reader:
                 return _CONFIGS[name].model_validate(found)
             case {"record": name, "fields": found}:
                 return _RECORDS[name](**{key: self.decode(item) for key, item in found.items()})
+            case {"float": text}:
+                return float(text)
             case {"table": found}:
                 return {key: self.decode(item) for key, item in found.items()}
             case _:

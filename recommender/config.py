@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from recommender.anchors import DefaultAnchors
+from recommender.exploration import ExplorationConfig
 from recommender.sources.als import AlsConfig
 from recommender.sources.base import Config
 from recommender.sources.cooccurrence import CooccurrenceConfig
@@ -59,6 +60,10 @@ class PlacementConfig(Config):
     """Drop what would be bought instead of an anchor rather than with it."""
     diversity: float = Field(0.0, ge=0, lt=1)
     """How much a candidate loses for each one of its category already in the list."""
+    impression_discount: float = Field(0.0, ge=0, lt=1)
+    """Share of its score that a product loses each time the shopper saw it without a sign of interest."""
+    exploration: ExplorationConfig = ExplorationConfig()
+    """How often and how the list is shown in another order."""
     fallback: tuple[str, ...] = ("best_sellers",)
     """Rankings that fill the list when its own sources run out, in this order; then the whole catalogue."""
     may_be_empty: bool = False

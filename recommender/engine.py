@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from features.catalogue import Catalogue
 from features.events import EventLog
 from features.histories import Histories, Ragged
-from features.people import find_person
-from features.vocabulary import Vocabulary
+from features.people import People, find_person
 from recommender.answers import Block, BlockRequest, Item, Lists, Shopper, UnknownPlacement
 from recommender.blend import blend
 from recommender.config import PlacementConfig, RecommenderConfig, SourceConfig
@@ -117,7 +116,7 @@ class Recommender:
     Attributes:
         config: sources and placements it was fitted with.
         catalogue: the products.
-        people, anonymous: everyone known, and who of them is no customer.
+        people, anonymous: everyone known, and who of them is no customer. Names after fitting, digests in a bundle.
         histories: what each of ``people`` did.
         sources: fitted, by name.
         groups, group_sources: categories and brands, and the sources over them.
@@ -126,7 +125,7 @@ class Recommender:
 
     config: RecommenderConfig
     catalogue: Catalogue
-    people: Vocabulary
+    people: People
     anonymous: NDArray[np.bool_]
     histories: Histories
     sources: dict[str, Source]
@@ -219,9 +218,10 @@ class Recommender:
         """What one person did before a moment, one row; empty for -1."""
         if person < 0:
             return Histories.empty(1)
-        row = slice(self.histories.indptr[person], self.histories.indptr[person + 1])
-        length = np.searchsorted(self.histories.time[row], at)
-        return self.histories.take(np.array([person]), np.array([length]))
+        past = self.histories
+        start, stop = int(past.indptr[person]), int(past.indptr[person + 1])
+        row = slice(start, start + int(past.time[start:stop].searchsorted(at)))
+        return Histories.of_one(past.product[row], past.kind[row], past.time[row])
 
 
 def as_seen(queries: Queries, config: PlacementConfig) -> Queries:

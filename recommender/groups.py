@@ -29,15 +29,19 @@ class Groups:
     @staticmethod
     def of(catalogue: Catalogue) -> Groups:
         """The groups of a catalogue's products."""
-        columns = [catalogue.text(kind) for kind in _KINDS]
-        ids = Vocabulary(
-            f"{kind}:{value}" for kind, column in zip(_KINDS, columns, strict=True) for value in column.values
-        )
-        members = np.full((len(_KINDS), len(catalogue)), -1, dtype=np.int32)
-        for row, (kind, column) in enumerate(zip(_KINDS, columns, strict=True)):
-            known = column.codes >= 0
-            members[row, known] = ids.codes(f"{kind}:{value}" for value in column.values)[column.codes[known]]
-        return Groups(ids, members)
+        ids = Vocabulary(f"{kind}:{value}" for kind in _KINDS for value in catalogue.text(kind).values)
+        none = Groups(ids, np.zeros((len(_KINDS), 0), dtype=np.int32))
+        return replace(none, members=none.members_of(catalogue, np.arange(len(catalogue), dtype=np.int32)))
+
+    def members_of(self, catalogue: Catalogue, products: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The groups of some products of a catalogue, int32 of shape (2, products), -1 where these groups lack it."""
+        members = np.full((len(_KINDS), len(products)), -1, dtype=np.int32)
+        for row, kind in enumerate(_KINDS):
+            column = catalogue.text(kind)
+            codes = column.codes[products]
+            known, place = np.unique(codes[codes >= 0], return_inverse=True)
+            members[row, codes >= 0] = self.ids.codes(f"{kind}:{column.values[code]}" for code in known.tolist())[place]
+        return members
 
     def name(self, code: int) -> tuple[str, str]:
         """Kind and name of a group."""

@@ -20,12 +20,16 @@ _POOL = 50
 
 @dataclass(frozen=True)
 class Pick:
-    """A product and where it came from. Level 0 is the placement's own source."""
+    """A product and where it came from. Level 0 is the placement's own source.
+
+    ``propensity``: the probability that the product stands where it stands.
+    """
 
     code: int
     score: float
     source: str
     fallback_level: int = 0
+    propensity: float = 1.0
 
 
 @dataclass(frozen=True)

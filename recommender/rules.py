@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
 from features.catalogue import Catalogue
-from features.filters import evaluate
+from features.filters import FilterError, evaluate
 from features.vocabulary import Codes
 from recommender.config import ConfigError
 from recommender.sources.base import Config
@@ -74,12 +74,18 @@ class RuleFile(Config):
 class Rules:
     """The rules of a shop against one catalogue; products they do not find are passed over.
 
+    Args:
+        rules: the rules.
+        catalogue: the products.
+        strict: a filter that this catalogue cannot honour is an error; otherwise its rule means no product. Columns
+            come and go with live products.
+
     Raises:
-        features.filters.FilterError: on making them, if a rule's filter cannot be honoured.
+        features.filters.FilterError: on making them, if a rule's filter cannot be honoured and they are ``strict``.
     """
 
-    def __init__(self, rules: tuple[Rule, ...], catalogue: Catalogue) -> None:
-        self._rules = [(rule, _products(rule, catalogue)) for rule in rules]
+    def __init__(self, rules: tuple[Rule, ...], catalogue: Catalogue, *, strict: bool = True) -> None:
+        self._rules = [(rule, _products(rule, catalogue, strict=strict)) for rule in rules]
 
     def pins(self, placement: str, category: str | None) -> list[tuple[int, int]]:
         """(position from 1, product code), in the order of the file."""
@@ -102,32 +108,53 @@ class Rules:
         return [found for found in self._rules if found[0].action == action and found[0].holds(placement, category)]
 
 
-def _products(rule: Rule, catalogue: Catalogue) -> NDArray[np.int32]:
+def _products(rule: Rule, catalogue: Catalogue, *, strict: bool) -> NDArray[np.int32]:
     if rule.filter is not None:
-        return np.flatnonzero(evaluate(rule.filter, catalogue.filterable, len(catalogue))).astype(np.int32)
+        try:
+            return np.flatnonzero(evaluate(rule.filter, catalogue.filterable, len(catalogue))).astype(np.int32)
+        except FilterError:
+            if strict:
+                raise
+            return np.zeros(0, dtype=np.int32)
     codes = catalogue.ids.codes(rule.product_ids)
     codes = codes[codes >= 0]
     return codes if rule.action == "pin" else np.sort(codes)
 
 
-def read_rules(path: Path, placements: tuple[str, ...]) -> tuple[Rule, ...]:
-    """The rules of a file.
+def read_text(path: Path) -> str:
+    """The text of a file of rules.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{path}: {error}"
+        raise ConfigError(msg) from None
+
+
+def parse_rules(text: str, placements: tuple[str, ...]) -> tuple[Rule, ...]:
+    """The rules of a TOML text.
+
+    Args:
+        text: the content of a rules file; an empty one holds no rules.
+        placements: those there are.
 
     Raises:
         ConfigError: not TOML, a field at fault, or a placement that does not exist; names the rule.
     """
     try:
-        found = RuleFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).rule
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        msg = f"{path}: {error}"
-        raise ConfigError(msg) from None
+        found = RuleFile.model_validate(tomllib.loads(text)).rule
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(str(error)) from None
     except ValidationError as error:
         first = error.errors()[0]
-        msg = f"{path}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        msg = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
         raise ConfigError(msg) from None
     for number, rule in enumerate(found):
         for name in rule.placements:
             if name not in placements:
-                msg = f"{path}: rule.{number}: unknown placement {name!r}; there are: {', '.join(placements)}"
+                msg = f"rule.{number}: unknown placement {name!r}; there are: {', '.join(placements)}"
                 raise ConfigError(msg)
     return found

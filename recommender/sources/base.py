@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from features.catalogue import Catalogue
 from recommender.queries import Queries
 from recommender.sources.scores import Scores
 
@@ -20,8 +23,25 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+@dataclass(frozen=True)
+class Growth:
+    """What happened to a catalogue since a source was fitted.
+
+    Attributes:
+        before: the catalogue that the source was fitted on.
+        catalogue: as it is now; products that came later stand behind those of before.
+        rewritten: column of texts or lists -> int32 codes of products of which it says something else than before.
+    """
+
+    before: Catalogue
+    catalogue: Catalogue
+    rewritten: Mapping[str, NDArray[np.int32]]
+
+
 class Source(Protocol):
     """Proposes products. Fitted sources are frozen dataclasses of arrays, so a bundle can hold them.
+
+    A source is never changed: `grown` gives another one.
 
     Each source module has a configuration with the hyper-parameters and a ``fit`` beside it.
     """
@@ -35,4 +55,8 @@ class Source(Protocol):
 
         A product named in a reason is its code, under ``product``; the caller turns it into an id.
         """
+        ...
+
+    def grown(self, growth: Growth) -> Source:
+        """The source over a catalogue with more products. It need not propose those it knows nothing of."""
         ...

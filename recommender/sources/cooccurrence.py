@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,8 @@ from scipy.sparse import csr_array
 from features.events import DAY, EventLog, Kind
 from features.histories import rows_of
 from recommender.queries import Queries
-from recommender.sources.base import Config, Reason
-from recommender.sources.neighbours import NeighbourSource, are_strongest, entries_of, product_blocks, stack
+from recommender.sources.base import Config, Growth, Reason
+from recommender.sources.neighbours import NeighbourSource, are_strongest, entries_of, padded, product_blocks, stack
 
 
 class CooccurrenceConfig(Config):
@@ -66,6 +66,13 @@ class CooccurrenceSource(NeighbourSource):
                 reason["support"] = together / self.total
                 reason["lift"] = together * self.total / (int(self.orders[anchor]) * int(self.orders[product]))
         return found
+
+    def grown(self, growth: Growth) -> Self:
+        """See `Source`: no order holds a new product."""
+        n = len(growth.catalogue)
+        return replace(
+            super().grown(growth), pairs=padded(self.pairs, n), orders=np.pad(self.orders, (0, n - len(self.orders)))
+        )
 
 
 def order_matrix(log: EventLog, largest: int) -> tuple[csr_array, NDArray[np.int64]]:

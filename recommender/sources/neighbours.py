@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from scipy.sparse import csr_array
 
 from features.histories import gather, rows_of
 from recommender.queries import Queries
-from recommender.sources.base import Reason
+from recommender.sources.base import Growth, Reason
 from recommender.sources.profile import profile
 from recommender.sources.scores import Scores
 
@@ -80,6 +81,17 @@ def neighbours_of(left: csr_array, right: csr_array, k: int) -> csr_array:
     return stack(blocks, (n, n))
 
 
+#: Rows of neighbours: row pointer, codes ascending within a row, weights.
+Neighbours = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
+
+
+def padded(table: csr_array, n: int) -> csr_array:
+    """A square table with empty rows and columns behind its own, n of them in all; its entries are shared."""
+    rows = n - table.shape[0]
+    indptr = np.append(table.indptr, np.full(rows, table.indptr[-1], dtype=table.indptr.dtype))
+    return csr_array((table.data, table.indices, indptr), shape=(n, n), copy=False)
+
+
 @dataclass(frozen=True)
 class NeighbourSource:
     """Proposes the neighbours of what a shopper looked at last.
@@ -101,13 +113,17 @@ class NeighbourSource:
     def score(self, queries: Queries) -> Scores:
         """See `Source`."""
         row, product, weight = profile(queries, decay=self.decay, steps=self.steps)
-        indptr, entries = gather(self.table.indptr, product.astype(np.int64))
+        indptr, candidate, value = self.neighbours(product)
         lengths = indptr[1:] - indptr[:-1]
-        candidate = self.table.indices[entries]
-        value = self.table.data[entries] * np.repeat(weight, lengths)
+        value = value * np.repeat(weight, lengths)
         if len(queries) == 1 and len(product) == 1:  # one product's neighbours are in order, each once
             return Scores(indptr, candidate, value)
         return Scores.summed(np.repeat(row, lengths), candidate, value, len(queries), self.table.shape[0])
+
+    def neighbours(self, products: NDArray[np.int32]) -> Neighbours:
+        """The neighbours of some products."""
+        indptr, entries = gather(self.table.indptr, products.astype(np.int64))
+        return indptr, self.table.indices[entries], self.table.data[entries]
 
     def entries(self, product: int, others: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Where in the table the pairs of a product with others stand, and which of them stand there at all."""
@@ -120,8 +136,8 @@ class NeighbourSource:
 
     def nearer(self, product: int, weight: float) -> NDArray[np.int32]:
         """The neighbours of a product of at least some weight."""
-        span = slice(self.table.indptr[product], self.table.indptr[product + 1])
-        return np.asarray(self.table.indices[span][self.table.data[span] >= weight])
+        _, others, weights = self.neighbours(np.array([product], dtype=np.int32))
+        return np.asarray(others[weights >= weight])
 
     def reasons(self, queries: Queries, row: int, products: NDArray[np.int32]) -> list[Reason]:
         """The product of the shopper's profile that speaks loudest for each."""
@@ -129,13 +145,12 @@ class NeighbourSource:
         _, entry, weight = profile(one, decay=self.decay, steps=self.steps)
         taste, place = np.unique(entry, return_inverse=True)
         weights = np.bincount(place, weights=weight)
-        indptr, entries = gather(self.table.indptr, taste.astype(np.int64))
+        indptr, candidate, strength = self.neighbours(taste)
         names, which = np.unique(products, return_inverse=True)
-        candidate = self.table.indices[entries]
         at = np.minimum(names.searchsorted(candidate), len(names) - 1)
         hit = np.flatnonzero(names[at] == candidate)
         speaker = np.repeat(np.arange(len(taste)), indptr[1:] - indptr[:-1])[hit]
-        loud = self.table.data[entries[hit]] * weights[speaker]
+        loud = strength[hit] * weights[speaker]
         order = np.lexsort((speaker, -loud))[::-1]  # written last stays: the loudest, the first among equals
         loudest = np.full(len(names), -1)
         loudest[at[hit][order]] = taste[speaker[order]]
@@ -143,3 +158,7 @@ class NeighbourSource:
             {"code": self.code, "product": product} if product >= 0 else {"code": self.code}
             for product in loudest[which].tolist()
         ]
+
+    def grown(self, growth: Growth) -> Self:
+        """See `Source`: what nobody has done anything with has no neighbours."""
+        return replace(self, table=padded(self.table, len(growth.catalogue)))

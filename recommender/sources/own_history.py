@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from features.histories import Histories
 from recommender.queries import Queries
-from recommender.sources.base import Config, Reason
+from recommender.sources.base import Config, Growth, Reason
 from recommender.sources.scores import Scores
 
 
@@ -67,3 +67,7 @@ class OwnHistorySource:
         """Nothing but the fact."""
         code = "viewed_before" if self.config.of == "viewed" else "bought_before"
         return [{"code": code} for _ in products]
+
+    def grown(self, growth: Growth) -> OwnHistorySource:
+        """See `Source`."""
+        return replace(self, products=len(growth.catalogue))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from features.catalogue import Catalogue
 from features.events import DAY, EventLog
 from features.histories import Histories
 from recommender.queries import Queries
-from recommender.sources.base import Config, Reason
+from recommender.sources.base import Config, Growth, Reason
 from recommender.sources.scores import Scores
 
 
@@ -79,12 +79,16 @@ class RepurchaseSource:
         gap: float64[products], mean of the log of the interval in days.
         spread: standard deviation of the log interval around a customer's rhythm.
         rate: float64[products], share of purchases followed by another of the same product.
+        usual_gap, usual_rate: float64[categories + 1], those of a product of each category (by code) that nobody has
+            bought yet; at the end those of the shop.
         config: the hyper-parameters.
     """
 
     gap: NDArray[np.float64]
     spread: float
     rate: NDArray[np.float64]
+    usual_gap: NDArray[np.float64]
+    usual_rate: NDArray[np.float64]
     config: RepurchaseConfig
 
     def _due(self, queries: Queries) -> tuple[Purchases, NDArray[np.float64], NDArray[np.float64]]:
@@ -128,6 +132,16 @@ class RepurchaseSource:
             )
         return found
 
+    def grown(self, growth: Growth) -> RepurchaseSource:
+        """See `Source`: a new product is bought again as its category is, in a new category as the shop's are."""
+        known, now = growth.before.text("category").values, growth.catalogue.text("category")
+        codes = [known.code(now.values[code]) if code >= 0 else -1 for code in now.codes[len(self.gap) :].tolist()]
+        return replace(
+            self,
+            gap=np.concatenate([self.gap, self.usual_gap[codes]]),
+            rate=np.concatenate([self.rate, self.usual_rate[codes]]),
+        )
+
 
 def fit(log: EventLog, catalogue: Catalogue, config: RepurchaseConfig) -> RepurchaseSource:
     """Intervals and rates of each product, drawn to those of its category, and these to the shop's."""
@@ -141,15 +155,28 @@ def fit(log: EventLog, catalogue: Catalogue, config: RepurchaseConfig) -> Repurc
 
     gap = np.full(n, np.log(60.0))  # two months, until the shop has seen one interval
     rate = np.full(n, 0.1)
-    for level in (np.zeros(n, dtype=np.int64), group, np.arange(n)):
+
+    def drawn_to(level: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Gap and rate of the groups that products are in, drawn to what they were before."""
         of_pair = level[bought.product]
         size = int(level.max(initial=-1)) + 1
         evidence = np.bincount(of_pair, weights=gaps, minlength=size)[level]
         summed = np.bincount(of_pair, weights=gaps * log_gap, minlength=size)[level]
         occasions = np.bincount(of_pair, weights=bought.occasions, minlength=size)[level]
-        gap = (config.prior * gap + summed) / (config.prior + evidence)
-        rate = (config.prior * rate + evidence) / (config.prior + occasions)
+        return (
+            (config.prior * gap + summed) / (config.prior + evidence),
+            (config.prior * rate + evidence) / (config.prior + occasions),
+        )
+
+    gap, rate = drawn_to(np.zeros(n, dtype=np.int64))
+    categories = len(catalogue.text("category").values)
+    shop = (gap[0], rate[0]) if n else (np.log(60.0), 0.1)
+    usual_gap, usual_rate = (np.full(categories + 1, value) for value in shop)
+    gap, rate = drawn_to(group)
+    usual_gap[category[category >= 0]] = gap[category >= 0]
+    usual_rate[category[category >= 0]] = rate[category >= 0]
+    gap, rate = drawn_to(np.arange(n))
     residual = (log_gap - gap[bought.product])[repeated]
     weight = gaps[repeated]
     variance = (np.sum(weight * residual**2) + config.prior * 0.5) / (np.sum(weight) + config.prior)
-    return RepurchaseSource(gap, float(np.sqrt(variance)), rate, config)
+    return RepurchaseSource(gap, float(np.sqrt(variance)), rate, usual_gap, usual_rate, config)

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from features.histories import Ragged
+from features.vocabulary import Vocabulary
 from recommender import bundle
 from recommender.answers import BlockRequest, Shopper
 from recommender.config import RecommenderConfig
@@ -30,13 +31,55 @@ def test_what_is_read_answers_as_what_was_written(small_recommender: Recommender
 
 def test_batches_are_equal_to_the_bit(small_recommender: Recommender, small_bundle: Path) -> None:
     read, _ = bundle.read(small_bundle)
+    assert isinstance(small_recommender.people, Vocabulary)
     n = len(read.people)
     ours, theirs = (
-        model.lists("recommended_for_you", Queries(np.full(n, model.at), model.histories, Ragged.empty(n)), 10)
+        model.lists(
+            "recommended_for_you",
+            Queries(
+                np.full(n, model.at),
+                model.histories.take(np.array([model.people.code(name) for name in small_recommender.people])),
+                Ragged.empty(n),
+            ),
+            10,
+        )
         for model in (small_recommender, read)
     )
     np.testing.assert_array_equal(ours.product, theirs.product)
     np.testing.assert_array_equal(ours.score, theirs.score)
+
+
+def test_nobody_is_named_in_any_file(small_recommender: Recommender, small_bundle: Path) -> None:
+    assert isinstance(small_recommender.people, Vocabulary)
+    files = [path for path in small_bundle.rglob("*") if path.is_file()]
+    assert sum(b"p003" in path.read_bytes() for path in files) == 1  # products are
+    for path in files:
+        content = path.read_bytes()
+        for name in small_recommender.people:
+            assert name.encode() not in content, (path, name)
+            assert name.encode("utf-32-le") not in content, (path, name)
+
+
+def test_people_are_found_by_name(small_recommender: Recommender, small_bundle: Path) -> None:
+    read, _ = bundle.read(small_bundle)
+    assert isinstance(small_recommender.people, Vocabulary)
+    assert len(read.people) == len(small_recommender.people)
+    for name in small_recommender.people:
+        ours, theirs = (
+            model.history(model.person(Shopper(name)), model.at).product.tolist() for model in (small_recommender, read)
+        )
+        assert ours == theirs != []
+    assert read.person(Shopper("nobody")) == -1
+
+
+def test_what_never_ages_never_ages(tmp_path: Path) -> None:
+    log, catalogue = logs.encoded(shops.one_customer())
+    config = RecommenderConfig.default({"sources": {"best_sellers": {"half_life_days": 400}, "trending": {"limit": 3}}})
+    model = fit(log, catalogue, config, at=logs.end_of(log))
+    bundle.write(model, tmp_path / "bundle", {})
+    read, _ = bundle.read(tmp_path / "bundle")
+    assert read.ranking("on_sale").half_life == np.inf
+    assert read.ranking("trending").made_of is not None
 
 
 def test_an_empty_shop_can_be_written(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from recommender.config import ConfigError, RecommenderConfig
-from recommender.rules import read_rules
+from recommender.rules import parse_rules, read_text
 
 
 def test_changes_lie_over_the_defaults() -> None:
@@ -60,7 +60,7 @@ def test_rules_are_read_in_order(tmp_path: Path) -> None:
         placements = ["trending"]
         """
     )
-    pin, boost = read_rules(file, ("trending",))
+    pin, boost = parse_rules(read_text(file), ("trending",))
     assert (pin.action, pin.position) == ("pin", 1)
     assert (boost.factor, boost.placements) == (2, ("trending",))
 
@@ -72,17 +72,15 @@ def test_rules_are_read_in_order(tmp_path: Path) -> None:
         ("[[rule]]\naction = 'pin'\nfilter = 'price < 3'", "a pin names"),
         ("[[rule]]\naction = 'hide'\nproduct_ids = ['a']", "action"),
         ("[[rule]]\naction = 'bury'\nproduct_ids = ['a']\nplacements = ['home']", "unknown placement 'home'"),
-        ("[[rule]\n", "rules.toml"),
+        ("[[rule]\n", "line 1"),
         ("[[rule]]\naction = 'boost'\nproduct_ids = ['a']\nfactor = -1", "factor"),
     ],
 )
-def test_a_fault_in_the_rules_is_named(tmp_path: Path, text: str, named: str) -> None:
-    file = tmp_path / "rules.toml"
-    file.write_text(text)
+def test_a_fault_in_the_rules_is_named(text: str, named: str) -> None:
     with pytest.raises(ConfigError, match=named):
-        read_rules(file, ("best_sellers",))
+        parse_rules(text, ("best_sellers",))
 
 
 def test_a_missing_file_of_rules_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.toml"):
-        read_rules(tmp_path / "none.toml", ())
+        read_text(tmp_path / "none.toml")

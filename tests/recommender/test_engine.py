@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.histories import Histories, Ragged
+from features.vocabulary import Vocabulary
 from recommender.answers import UnknownPlacement
 from recommender.config import RecommenderConfig
 from recommender.engine import Recommender, fit
@@ -25,6 +26,7 @@ def everyone(model: Recommender) -> Queries:
 
 def named(model: Recommender, placement: str = "recommended_for_you", count: int = 8) -> dict[str, list[str]]:
     """Lists of everyone, by id."""
+    assert isinstance(model.people, Vocabulary)
     lists = model.lists(placement, everyone(model), count)
     return {
         person: [model.catalogue.ids[int(code)] for code in row if code >= 0]

@@ -11,8 +11,10 @@ import pytest
 from features.catalogue import Catalogue
 from features.events import EventLog
 from features.histories import Histories, Ragged
+from features.vocabulary import GrownVocabulary
+from recommender.laid_over import laid_over
 from recommender.queries import Queries
-from recommender.sources.base import Source
+from recommender.sources.base import Growth, Source
 from tests import logs, shops
 
 
@@ -80,6 +82,21 @@ class SourceContract(ABC):
         everyone = list(log.people)
         scores = source.score(logs.queries_of(log, people=everyone))
         assert len(scores) == len(everyone)
+
+    def test_more_products_change_no_score_of_the_others(
+        self, shop: tuple[EventLog, Catalogue], queries: Queries
+    ) -> None:
+        log, catalogue = shop
+        source = self.fit(log, catalogue)
+        ids = GrownVocabulary(catalogue.ids, ["b", "a"])
+        more, _ = laid_over(catalogue, ids, {})
+        grown = source.grown(Growth(catalogue, more, {}))
+        scores, before = grown.score(queries), source.score(queries)
+        np.testing.assert_array_equal(scores.dense(len(more))[:, : len(catalogue)], before.dense(len(catalogue)))
+        proposed, _ = scores.row(0)
+        assert len(grown.reasons(queries, 0, proposed)) == len(proposed)
+        asked = Queries(queries.at, queries.history, Ragged.of([[len(catalogue)]] * len(queries)))
+        assert len(grown.score(asked)) == len(queries)
 
     def test_more_events_than_products_of_nobody(self, shop: tuple[EventLog, Catalogue], queries: Queries) -> None:
         log, catalogue = shop

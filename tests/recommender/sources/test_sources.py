@@ -160,7 +160,7 @@ class TestText(SourceContract):
 
     def test_vectors_have_unit_length(self, products: pd.DataFrame) -> None:
         _, catalogue = logs.encoded(shops.no_events(), products)
-        vectors = text.term_matrix(catalogue, text.TextConfig(common=1.0)).toarray()
+        vectors = text.fit(catalogue, text.TextConfig(common=1.0)).products_of.toarray().T
         np.testing.assert_allclose(np.linalg.norm(vectors[:3], axis=1), 1, rtol=1e-6)
 
 
