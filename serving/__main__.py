@@ -52,6 +52,7 @@ def _serve(parser: argparse.ArgumentParser, given: argparse.Namespace) -> int:
     # Imported here: NumPy and Prometheus read the environment when they are imported.
     import uvicorn
 
+    from features.store.base import StoreError
     from serving.app import create_app
     from serving.keys import KeysError
     from serving.origins import OriginError
@@ -64,13 +65,13 @@ def _serve(parser: argparse.ArgumentParser, given: argparse.Namespace) -> int:
                 f"--host {given.host} would let anyone on the network ask: set SEGUE_KEYS_FILE to a file of keys "
                 "(docs/http.md), or keep to 127.0.0.1"
             )
-        create_app(settings)  # so that a fault is told in one line, and not by every worker
-    except (SettingsError, KeysError, OriginError) as error:
+        app = create_app(settings)  # here, so that a fault is told in one line, and not by every worker
+    except (SettingsError, KeysError, OriginError, StoreError, OSError) as error:
         print(f"segue serve: {error}", file=sys.stderr)
         return 1
     uvicorn.run(
-        "serving.app:from_environment",
-        factory=True,
+        app if given.workers == 1 else "serving.app:from_environment",
+        factory=given.workers > 1,
         host=given.host,
         port=given.port,
         workers=given.workers,

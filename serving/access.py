@@ -68,8 +68,13 @@ class Access:
         self._keys = keys
         self._buckets = TokenBuckets(rate, clock)
 
-    def admit(self, request: Request, needs: Scope) -> Caller:
+    def admit(self, request: Request, needs: Scope, *, key: str | None = None) -> Caller:
         """Let a request in.
+
+        Args:
+            request: the request, with its key as a bearer token.
+            needs: the scope it takes.
+            key: the key, where one came another way and there is no bearer token.
 
         Raises:
             ProblemError: unauthenticated, forbidden or rate-limited.
@@ -77,22 +82,23 @@ class Access:
         if self._keys is None:
             return Caller("secret")
         scheme, _, presented = request.headers.get("authorization", "").partition(" ")
-        key = self._keys.find(presented.strip()) if scheme.lower() == "bearer" else None
-        if key is None:
+        bearer = presented.strip() if scheme.lower() == "bearer" else key
+        known = self._keys.find(bearer) if bearer is not None else None
+        if known is None:
             raise ProblemError(
                 UNAUTHENTICATED,
                 "Send a valid key as `Authorization: Bearer KEY`.",
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        if needs == "secret" and key.scope != "secret":
+        if needs == "secret" and known.scope != "secret":
             raise ProblemError(FORBIDDEN, "This call needs a secret key; send it from a server, never from a page.")
         # All pages of a shop carry one public key, so there it is the address that tells callers apart.
         address = request.client.host if request.client else ""
-        wait = self._buckets.take(key.name if key.scope == "secret" else f"{key.name} {address}")
+        wait = self._buckets.take(known.name if known.scope == "secret" else f"{known.name} {address}")
         if wait > 0:
             seconds = math.ceil(wait)
             raise ProblemError(RATE_LIMITED, f"Ask again in {seconds} s.", headers={"Retry-After": str(seconds)})
-        return Caller(key.scope)
+        return Caller(known.scope)
 
     def check_customer(self, caller: Caller, customer_id: str | None, request: Request) -> None:
         """A public key sees a customer's lists only with that customer's signature, which the shop's server makes.

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from threading import Event, Thread
 from typing import Any
-from uuid import uuid4
 
 import anyio
 from fastapi import FastAPI, Request, Response
@@ -21,20 +22,41 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
+from features.states import States
+from features.store.base import EventStore, Json, Person, StoreError
+from features.store.sqlite import SqliteDecisions, SqliteEvents
 from recommender import bundle
-from recommender.answering import Answerer
-from recommender.rules import Rules, read_rules
+from recommender.config import ConfigError
+from recommender.decisions import Replayer
+from recommender.live_shop import LiveShop
+from recommender.rules import read_text
 from serving import openapi
 from serving.access import SIGNATURE_HEADER, Access
 from serving.champion import Answers, Champion, follow
+from serving.customers import customer_routes
+from serving.decisions import decision_routes
+from serving.events import event_routes
+from serving.ingest import Ingest
+from serving.keeping import Keeping
 from serving.keys import read_keys
 from serving.metrics import Measured, Metrics
 from serving.origins import Origin, folders_of
-from serving.problems import INTERNAL, INVALID_REQUEST, METHOD_NOT_ALLOWED, NOT_FOUND, ProblemError
+from serving.problems import (
+    INTERNAL,
+    INVALID_REQUEST,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    STORE_UNAVAILABLE,
+    ProblemError,
+)
+from serving.products import product_routes
 from serving.recommendations import Recommendations
 from serving.registry import Registry
 from serving.settings import Settings, settings_from
 from serving.status import status_routes
+from serving.upkeep import Upkeep
+
+log = logging.getLogger(__name__)
 
 MODEL = "recommender"
 
@@ -52,29 +74,38 @@ def create_app(
     *,
     build: Callable[[Path], Answers] | None = None,
     clock: Callable[[], int] = lambda: time.time_ns() // 1000,
-    new_id: Callable[[], str] = lambda: uuid4().hex,
+    new_id: Callable[[], str] = lambda: f"{time.time_ns() // 1_000_000:012x}{token_hex(10)}",
 ) -> FastAPI:
     """A serving process, not yet started: its model is loaded when the application's lifespan begins.
 
     Args:
         settings: what the operator set.
-        build: makes a model from its bundle folder; by default the recommender under the merchandiser's rules.
+        build: makes a model from its bundle folder; by default the recommender under the merchandiser's rules, kept up
+            with the live shop.
         clock: now, in microseconds since 1970 UTC.
-        new_id: makes decision ids.
+        new_id: makes decision ids; by default they begin with the time, so that an index of them grows at its end.
 
     Raises:
         serving.keys.KeysError: the file of keys cannot be used.
         serving.origins.OriginError: the given bundles are not one for each model.
+        features.store.base.StoreError: the stores in the home folder cannot be used.
     """
     metrics = Metrics()
     keys = read_keys(settings.keys_file) if settings.keys_file else None
     access = Access(keys, settings.rate_limit, time.monotonic)
     origin = _origin(settings)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    events, decisions = SqliteEvents(settings.home / "events.db"), SqliteDecisions(settings.home / "decisions.db")
+    keeping = Keeping(settings.home / "bundles" / "kept", decisions)
+    clock = _set(clock, settings, events)
     edition = partial(_stamp, settings.rules_file)
-    champion = Champion(MODEL, origin, build or partial(_build, settings.rules_file), edition, metrics, clock)
+    build = build or partial(_build, settings.rules_file, events)
+    champion = Champion(MODEL, origin, build, edition, keeping, metrics, clock)
     recommendations = Recommendations(
-        champion, access, metrics, body_limit=settings.body_limit, clock=_asked_as_of(settings, clock), new_id=new_id
+        champion, decisions, access, metrics, body_limit=settings.body_limit, clock=clock, new_id=new_id
     )
+    ingest = Ingest(events, metrics)
+    upkeep = Upkeep(champion, decisions, keeping, settings.decision_days, clock)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -82,8 +113,15 @@ def create_app(
         thread = Thread(target=follow, args=(champion, settings.poll_seconds, looked, stop), name="follow", daemon=True)
         thread.start()
         await anyio.to_thread.run_sync(looked.wait, _FIRST_LOOK_SECONDS)
+        keeper = Thread(target=upkeep.run, args=(stop,), name="upkeep", daemon=True)
+        keeper.start()
         yield
         stop.set()
+        await anyio.to_thread.run_sync(keeper.join)
+        await anyio.to_thread.run_sync(ingest.close)
+        upkeep.once()
+        events.close()
+        decisions.close()
 
     app = FastAPI(
         title="Segue",
@@ -103,6 +141,7 @@ def create_app(
         ],
         exception_handlers={
             ProblemError: _problem,
+            StoreError: _store_unavailable,
             HTTPException: _http_error,
             RequestValidationError: _validation_error,
             ClientDisconnect: _gone,
@@ -112,18 +151,28 @@ def create_app(
     app.router.routes[:0] = [  # first, since they are asked most
         Route("/v1/recommendations", recommendations.post, methods=["POST"]),
         Route("/v1/recommendations/{placement}", recommendations.get, methods=["GET"]),
+        *event_routes(ingest, events, access, metrics, body_limit=settings.batch_limit, clock=clock),
+        *product_routes(
+            events, access, body_limit=settings.batch_limit, clock=clock, trained=partial(_trained, champion)
+        ),
+        *customer_routes(events, decisions, partial(_state_of, events, States(events)), access, clock=clock),
     ]
+    app.include_router(decision_routes(decisions, Replayer(events, decisions, keeping.folder), access))
     app.include_router(status_routes([champion], origin, access, metrics))
     app.openapi = partial(_document_once, app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 
 
-def _asked_as_of(settings: Settings, clock: Callable[[], int]) -> Callable[[], int]:
-    """The moment of a request that names none."""
+def _set(clock: Callable[[], int], settings: Settings, events: EventStore) -> Callable[[], int]:
+    """The clock, set back to ``settings.now`` when the shop was first served with that; it runs on from there.
+
+    So events that are logged now come after the old data, and every process and every later start agrees.
+    """
     if settings.now is None:
         return clock
     moment = int(settings.now.timestamp() * 1_000_000)
-    return lambda: moment
+    behind = int(events.setting(f"clock behind, set to {moment}", str(clock() - moment)))
+    return lambda: clock() - behind
 
 
 def _origin(settings: Settings) -> Origin:
@@ -132,10 +181,26 @@ def _origin(settings: Settings) -> Origin:
     return Registry(settings.tracking_uri, settings.alias, settings.home / "bundles")
 
 
-def _build(rules_file: Path | None, folder: Path) -> Answers:
+def _build(rules_file: Path | None, events: EventStore, folder: Path) -> Answers:
     recommender, _manifest = bundle.read(folder)
-    rules = read_rules(rules_file, tuple(recommender.config.placements)) if rules_file else ()
-    return Answerer(recommender, Rules(rules, recommender.catalogue))
+    rules = "" if rules_file is None else read_text(rules_file)
+    try:
+        shop = LiveShop(recommender, rules, events)
+    except ConfigError as error:
+        raise ConfigError(f"{rules_file}: {error}") from None
+    shop.keep_up()
+    shop.check_rules()
+    return shop
+
+
+def _trained(champion: Champion, product_id: str) -> Json | None:
+    """What the model that answers knows of a product."""
+    return champion.loaded.answers.product(product_id) if champion.loaded else None
+
+
+def _state_of(events: EventStore, states: States, person: Person, at: int) -> Mapping[str, float]:
+    """The state of a person; hours of the day are those of their own time zone, if they said so."""
+    return states.person(person, at, zone=events.traits(person).get("timezone"))
 
 
 def _stamp(file: Path | None) -> tuple[int, int] | None:
@@ -156,6 +221,11 @@ def _document_once(app: FastAPI) -> dict[str, Any]:
 async def _problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)  # noqa: S101  # Starlette's handlers are typed for any exception
     return error.response()
+
+
+async def _store_unavailable(_: Request, error: Exception) -> Response:
+    log.error("%s", error)
+    return ProblemError(STORE_UNAVAILABLE, "Ask again soon.", headers={"Retry-After": "1"}).response()
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

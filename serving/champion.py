@@ -11,7 +11,10 @@ from pathlib import Path
 from threading import Event
 from typing import Protocol
 
-from recommender.answers import Block, BlockRequest, Shopper
+from features.store.base import Json
+from recommender.answers import Asked, Block, BlockRequest, Shopper
+from recommender.live_shop import Answered
+from serving.keeping import Keeping
 from serving.metrics import Metrics
 from serving.origins import Origin, OriginError, Release
 
@@ -22,30 +25,51 @@ _RETRY_SECONDS = 30
 
 
 class Answers(Protocol):
-    """What serving asks of a model. `recommender.answering.Answerer` is one."""
+    """What serving asks of a model. `recommender.live_shop.LiveShop` is one; see there."""
 
     @property
     def placements(self) -> Collection[str]:
         """Names of the placements it answers."""
         ...
 
-    def answer(self, shopper: Shopper, requests: list[BlockRequest], at: int, *, explain: bool = False) -> list[Block]:
-        """One block for each request; ``at`` in microseconds since 1970 UTC. See `Answerer` for errors."""
+    @property
+    def rules_text(self) -> str:
+        """The rules it answers under."""
         ...
 
-    def fallback(self, requests: list[BlockRequest], at: int) -> list[Block]:
+    def answer(self, asked: Asked, *, draw: str = "", past: bool = False) -> Answered:
+        """One block for each that was asked for."""
+        ...
+
+    def fallback(self, asked: Asked) -> list[Block]:
         """The same from popularity alone, labelled so: what is left when ``answer`` fails."""
+        ...
+
+    def product(self, product_id: str) -> Json | None:
+        """What the bundle knows of a product, None if it does not know it."""
+        ...
+
+    def keep_up(self) -> None:
+        """Take in what the shop logged since."""
         ...
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A release, ready to answer. ``edition``: see `Champion`."""
+    """A release, ready to answer.
+
+    Attributes:
+        edition: see `Champion`.
+        bundle: folder name of its bundle among those that are kept.
+        rules: digest of the rules it answers under.
+    """
 
     release: Release
     edition: object
     answers: Answers
     loaded_at: datetime
+    bundle: str
+    rules: str
 
 
 class Champion:
@@ -60,6 +84,7 @@ class Champion:
         build: makes the model from its bundle folder.
         edition: a value that changes whenever something else does that the model is made from, such as the rules file;
             the model is built anew then.
+        keeping: keeps bundles and rules for as long as decisions refer to them.
         metrics: counts swaps and failures.
         clock: now, in microseconds since 1970 UTC.
 
@@ -75,6 +100,7 @@ class Champion:
         origin: Origin,
         build: Callable[[Path], Answers],
         edition: Callable[[], object],
+        keeping: Keeping,
         metrics: Metrics,
         clock: Callable[[], int],
     ) -> None:
@@ -85,6 +111,7 @@ class Champion:
         self._origin = origin
         self._build = build
         self._edition = edition
+        self._keeping = keeping
         self._metrics = metrics
         self._clock = clock
         self._failed: tuple[Release, object, int] | None = None  # release, edition, when it may be tried again
@@ -107,8 +134,11 @@ class Champion:
 
     def _swap(self, release: Release, edition: object) -> None:
         try:
-            answers = self._build(self._origin.fetch(release))
+            folder = self._keeping.bundle(self._origin.fetch(release))
+            answers = self._build(folder)
+            answers.keep_up()
             self._warm(answers)
+            rules = self._keeping.text(answers.rules_text)
         except Exception as error:  # noqa: BLE001  # whatever is wrong with a new model, the old one goes on
             self._failed = (release, edition, self._clock() + _RETRY_SECONDS * 1_000_000)
             self._metrics.load_failed()
@@ -119,7 +149,7 @@ class Champion:
         previous = self.loaded
         gc.collect()
         gc.freeze()  # what a model holds is not looked through again: a full collection would pause every request
-        self.loaded = Loaded(release, edition, answers, _utc(self._clock()))
+        self.loaded = Loaded(release, edition, answers, _utc(self._clock()), folder.name, rules)
         self._failed = None
         self.last_error = None
         self._metrics.swapped(release.name, release.version, previous.release.version if previous else None)
@@ -129,9 +159,9 @@ class Champion:
         """Ask for every placement before a shopper does: pages come into memory, faults to light."""
         at = self._clock()
         for placement in answers.placements:
-            requests = [BlockRequest(placement)]
-            answers.answer(Shopper(), requests, at)
-            answers.fallback(requests, at)
+            asked = Asked(Shopper(), [BlockRequest(placement)], at)
+            answers.answer(asked)
+            answers.fallback(asked)
 
     def _report(self, error: str) -> None:
         if error != self.last_error:  # once, not at every poll

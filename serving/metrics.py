@@ -15,12 +15,19 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
-_METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS"})
+_METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"})
 
 #: The addresses that are counted under their own name; what callers make up would be a time series each.
 _ROUTES = frozenset(
     {
         "/v1/recommendations",
+        "/v1/events",
+        "/v1/track",
+        "/v1/identify",
+        "/v1/page",
+        "/v1/batch",
+        "/v1/products:batch",
+        "/v1/customers",
         "/v1/models",
         "/v1/segue.js",
         "/health/live",
@@ -30,6 +37,13 @@ _ROUTES = frozenset(
         "/openapi.json",
     }
 )
+
+#: Those with an id in them, by what they begin with.
+_WITH_ID = {
+    "/v1/recommendations/": "/v1/recommendations/{placement}",
+    "/v1/products/": "/v1/products/{id}",
+    "/v1/customers/": "/v1/customers/{id}",
+}
 
 
 class Metrics:
@@ -52,6 +66,24 @@ class Metrics:
         self._degraded = Counter(
             "segue_degraded_requests",
             "Requests answered with popular products because the model raised an error.",
+            registry=self._registry,
+        )
+        self._lost = Counter(
+            "segue_decisions_lost",
+            "Answers that were sent but could not be kept, because the store of decisions failed.",
+            registry=self._registry,
+        )
+        self._messages = Counter(
+            "segue_messages",
+            "Messages of events that came in, by what became of them: accepted, duplicate or rejected.",
+            ["result"],
+            registry=self._registry,
+        )
+        self._written = Counter("segue_events_written", "Events put into the log.", registry=self._registry)
+        self._commit_seconds = Histogram(
+            "segue_event_commit_seconds",
+            "Time to put a group of events on disk; its count is that of transactions.",
+            buckets=_SECONDS,
             registry=self._registry,
         )
         self._swaps = Counter("segue_model_swaps", "Models loaded and put to work.", registry=self._registry)
@@ -85,6 +117,21 @@ class Metrics:
     def degraded(self) -> None:
         """Count a request that the model failed."""
         self._degraded.inc()
+
+    def decision_lost(self) -> None:
+        """Count an answer that could not be kept."""
+        self._lost.inc()
+
+    def messages(self, *, accepted: int, duplicates: int, rejected: int) -> None:
+        """Count what became of the messages of one request."""
+        for result, number in (("accepted", accepted), ("duplicate", duplicates), ("rejected", rejected)):
+            if number:
+                self._messages.labels(result).inc(number)
+
+    def committed(self, events: int, seconds: float) -> None:
+        """Count a group of events that was put on disk."""
+        self._written.inc(events)
+        self._commit_seconds.observe(seconds)
 
     def swapped(self, name: str, version: str, previous: str | None) -> None:
         """Note that a version took the place of another."""
@@ -141,4 +188,4 @@ class Measured:
 def _route(path: str) -> str:
     if path in _ROUTES:
         return path
-    return "/v1/recommendations/{placement}" if path.startswith("/v1/recommendations/") else "other"
+    return next((route for prefix, route in _WITH_ID.items() if path.startswith(prefix)), "other")

@@ -1,15 +1,30 @@
-"""The OpenAPI 3.1 document: FastAPI's own for its routes, and the two hot routes, which FastAPI does not see."""
+"""The OpenAPI 3.1 document: FastAPI's own for its routes, and the plain ones, which FastAPI does not see."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from pydantic.json_schema import models_json_schema
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from serving import problems
 from serving.access import SIGNATURE_HEADER
+from serving.event_schemas import (
+    CustomerAnswer,
+    ErasedAnswer,
+    EventRow,
+    EventRows,
+    EventsAnswer,
+    Ga4Body,
+    ProductBody,
+    ProductsAnswer,
+    ProductsBody,
+    SegmentBatch,
+    SegmentMessage,
+)
 from serving.problems import ProblemType
 from serving.schemas import ListQuery, Problem, RecommendationsAnswer, RecommendationsBody
 
@@ -19,6 +34,68 @@ _DESCRIPTION = """Which products to show to this shopper, here, now.
 
 Without keys the service answers on loopback only. With keys, send `Authorization: Bearer KEY`.
 Errors are RFC 9457 problem details; `type` is stable."""
+
+_BODY = (problems.INVALID_JSON, problems.TOO_LARGE, problems.INVALID_REQUEST, problems.STORE_UNAVAILABLE)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A plain call of the shop. ``bodies``: what it takes, any one of them."""
+
+    method: str
+    path: str
+    operation: str
+    summary: str
+    answer: type[BaseModel] | None
+    bodies: tuple[type[BaseModel], ...] = ()
+    refusals: tuple[ProblemType, ...] = _BODY
+
+    @property
+    def tag(self) -> str:
+        """The first word of the address."""
+        return self.path.removeprefix("/v1/").partition("/")[0].partition(":")[0]
+
+
+_NAMED = (problems.INVALID_REQUEST, problems.STORE_UNAVAILABLE)
+_STORED = (problems.NOT_FOUND, *_NAMED)
+_SEGMENT = (SegmentMessage, SegmentBatch)
+
+_CALLS = (
+    _Call(
+        "post",
+        "/v1/events",
+        "track_any",
+        "Events of any form, on disk when answered",
+        EventsAnswer,
+        (EventRow, EventRows, SegmentMessage, SegmentBatch, Ga4Body),
+    ),
+    _Call("post", "/v1/track", "track", "What somebody did, from Segment's libraries", EventsAnswer, _SEGMENT),
+    _Call("post", "/v1/identify", "identify", "Who somebody is, and what is known of them", EventsAnswer, _SEGMENT),
+    _Call("post", "/v1/page", "page", "A page somebody looked at", EventsAnswer, _SEGMENT),
+    _Call("post", "/v1/batch", "track_batch", "Many messages of Segment's libraries", EventsAnswer, _SEGMENT),
+    _Call("put", "/v1/products/{id}", "put_product", "The whole of a product", ProductBody, (ProductBody,)),
+    _Call("get", "/v1/products/{id}", "get_product", "What is known of a product", ProductBody, refusals=_STORED),
+    _Call("delete", "/v1/products/{id}", "delete_product", "A product leaves the catalogue", None, refusals=_STORED),
+    _Call("post", "/v1/products:batch", "put_products", "Many products", ProductsAnswer, (ProductsBody,)),
+    _Call("get", "/v1/customers/{id}", "get_customer", "What is known of a customer", CustomerAnswer, refusals=_STORED),
+    _Call("delete", "/v1/customers/{id}", "erase_customer", "Forget a customer", ErasedAnswer, refusals=_NAMED),
+    _Call(
+        "get",
+        "/v1/customers",
+        "get_visitor",
+        "What is known of a visitor",
+        CustomerAnswer,
+        refusals=_STORED,
+    ),
+    _Call(
+        "delete",
+        "/v1/customers",
+        "erase_visitor",
+        "Forget a visitor",
+        ErasedAnswer,
+        refusals=_NAMED,
+    ),
+)
 
 _EVERYWHERE = (problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.RATE_LIMITED, problems.INTERNAL)
 
@@ -40,15 +117,58 @@ def document(app: FastAPI) -> dict[str, Any]:
         [(RecommendationsBody, "validation"), (Problem, "serialization")], ref_template=_REF
     )
     _, answers = models_json_schema([(RecommendationsAnswer, "serialization")], ref_template=_REF, by_alias=True)
+    modes: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+        (model, "validation") for call in _CALLS for model in (*call.bodies, call.answer) if model is not None
+    ]
+    _, shop = models_json_schema(list(dict.fromkeys(modes)), ref_template=_REF)
     components = written.setdefault("components", {})
-    components["schemas"] = {**components.get("schemas", {}), **definitions["$defs"], **answers["$defs"]}
+    components["schemas"] = {
+        **components.get("schemas", {}),
+        **definitions["$defs"],
+        **answers["$defs"],
+        **shop["$defs"],
+    }
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     written["paths"] = {
         "/v1/recommendations": {"post": _post()},
         "/v1/recommendations/{placement}": {"get": _get()},
+        **_shop(),
         **written["paths"],
     }
     return written
+
+
+def _shop() -> dict[str, Any]:
+    """The calls by which a shop tells and asks of its events, products and customers."""
+    paths: dict[str, Any] = {}
+    for call in _CALLS:
+        responses = {str(status): response for status, response in problem_responses(*call.refusals).items()}
+        if call.answer is None:
+            responses["204"] = {"description": "Done"}
+        else:
+            responses["200"] = {"description": "Done", "content": _json(call.answer.__name__)}
+        operation = {
+            "operationId": call.operation,
+            "summary": call.summary,
+            "tags": [call.tag if call.tag in ("products", "customers") else "events"],
+            "security": [{}, {"key": []}],
+            "parameters": _parameters(call),
+            "responses": responses,
+        }
+        if call.bodies:
+            refs = [{"$ref": _REF.format(model=body.__name__)} for body in call.bodies]
+            schema = {"anyOf": refs} if len(refs) > 1 else refs[0]
+            operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        paths.setdefault(call.path, {})[call.method] = operation
+    return paths
+
+
+def _parameters(call: _Call) -> list[dict[str, Any]]:
+    if "{id}" in call.path:
+        return [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}]
+    if call.path == "/v1/customers":
+        return [{"name": "anonymous_id", "in": "query", "required": True, "schema": {"type": "string"}}]
+    return [_signature()] if call.answer is EventsAnswer else []
 
 
 def _post() -> dict[str, Any]:

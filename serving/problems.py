@@ -34,13 +34,17 @@ UNAUTHENTICATED = ProblemType("unauthenticated", 401, "A key is needed")
 FORBIDDEN = ProblemType("forbidden", 403, "This key may not do that")
 NOT_FOUND = ProblemType("not-found", 404, "There is nothing at this address")
 UNKNOWN_PLACEMENT = ProblemType("unknown-placement", 404, "There is no such placement")  # 422 inside a body
+UNKNOWN_DECISION = ProblemType("unknown-decision", 404, "There is no such decision")
 METHOD_NOT_ALLOWED = ProblemType("method-not-allowed", 405, "This address has no such method")
+NOT_REPLAYABLE = ProblemType("not-replayable", 409, "This decision cannot be made again")
+ERASED = ProblemType("erased", 410, "This was erased")
 TOO_LARGE = ProblemType("too-large", 413, "The body is too large")
 INVALID_REQUEST = ProblemType("invalid-request", 422, "A field of the request is not as it must be")
 FILTER = ProblemType("filter", 422, "The filter cannot be honoured")
 RATE_LIMITED = ProblemType("rate-limited", 429, "Too many requests")
 INTERNAL = ProblemType("internal", 500, "Something went wrong here")
 NO_MODEL = ProblemType("no-model", 503, "No model is loaded yet")
+STORE_UNAVAILABLE = ProblemType("store-unavailable", 503, "The store does not take or tell anything now")
 REGISTRY_UNAVAILABLE = ProblemType("registry-unavailable", 503, "The model registry does not answer")
 
 PROBLEM_TYPES = (
@@ -49,13 +53,17 @@ PROBLEM_TYPES = (
     FORBIDDEN,
     NOT_FOUND,
     UNKNOWN_PLACEMENT,
+    UNKNOWN_DECISION,
     METHOD_NOT_ALLOWED,
+    NOT_REPLAYABLE,
+    ERASED,
     TOO_LARGE,
     INVALID_REQUEST,
     FILTER,
     RATE_LIMITED,
     INTERNAL,
     NO_MODEL,
+    STORE_UNAVAILABLE,
     REGISTRY_UNAVAILABLE,
 )
 

@@ -15,21 +15,23 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
 
-import orjson
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
 from features.filters import FilterError
-from recommender.answers import Block, BlockRequest, Item, Shopper, UnknownPlacement
+from features.store.base import DecisionStore, StoreError
+from recommender.answers import Asked, Block, BlockRequest, Shopper, UnknownPlacement
+from recommender.decisions import decision_of, written
+from recommender.live_shop import Basis
 from serving.access import Access
+from serving.bodies import read_body
 from serving.champion import Champion, Loaded
 from serving.metrics import Metrics
 from serving.problems import (
     FILTER,
     INVALID_REQUEST,
     NO_MODEL,
-    TOO_LARGE,
     UNKNOWN_PLACEMENT,
     ProblemError,
     invalid_body,
@@ -50,6 +52,7 @@ class Recommendations:
 
     Args:
         champion: the model to ask.
+        decisions: where answers are kept, before they are sent.
         access: who may ask.
         metrics: counts the lists made.
         body_limit: largest body, bytes.
@@ -60,6 +63,7 @@ class Recommendations:
     def __init__(
         self,
         champion: Champion,
+        decisions: DecisionStore,
         access: Access,
         metrics: Metrics,
         *,
@@ -68,6 +72,7 @@ class Recommendations:
         new_id: Callable[[], str],
     ) -> None:
         self._champion = champion
+        self._decisions = decisions
         self._access = access
         self._metrics = metrics
         self._body_limit = body_limit
@@ -79,15 +84,17 @@ class Recommendations:
         begun = time.perf_counter()
         caller = self._access.admit(request, "public")
         try:
-            body = RecommendationsBody.model_validate_json(await _body(request, self._body_limit))
+            body = RecommendationsBody.model_validate_json(await read_body(request, self._body_limit))
         except ValidationError as error:
             raise invalid_body(error) from None
         self._access.check_customer(caller, body.customer_id, request)
         shopper = Shopper(body.customer_id, body.anonymous_id, body.session_id)
         blocks = [_block_request(block) for block in body.blocks]
-        at = self._clock() if body.at is None else (body.at - _EPOCH) // _MICROSECOND
+        now = self._clock()
+        at = now if body.at is None else (body.at - _EPOCH) // _MICROSECOND
+        asked = Asked(shopper, blocks, at, body.explain)
         try:
-            loaded, answered = self._answer(shopper, blocks, at, explain=body.explain)
+            return self._answer(begun, asked, now, keep=not body.dry_run)
         except UnknownPlacement as error:
             place = next(i for i, block in enumerate(blocks) if block.placement == error.name)
             fault = {"pointer": pointer("blocks", place, "placement"), "detail": str(error)}
@@ -96,7 +103,6 @@ class Recommendations:
             place = next(i for i, block in enumerate(blocks) if block.filter == error.text)
             fault = {"pointer": pointer("blocks", place, "filter"), "detail": error.message}
             raise ProblemError(FILTER, error.message, position=error.position, errors=[fault]) from None
-        return self._write(begun, loaded, answered)
 
     async def get(self, request: Request) -> Response:
         """``GET /v1/recommendations/{placement}``: one block."""
@@ -113,72 +119,60 @@ class Recommendations:
             filter=query.filter,
             exclude=tuple(query.exclude),
         )
+        now = self._clock()
         try:
-            loaded, answered = self._answer(shopper, [block], self._clock(), explain=False)
+            return self._answer(begun, Asked(shopper, [block], now), now, keep=True)
         except UnknownPlacement as error:
             raise ProblemError(UNKNOWN_PLACEMENT, str(error)) from None
         except FilterError as error:
             fault = {"parameter": "filter", "detail": error.message}
             raise ProblemError(FILTER, error.message, position=error.position, errors=[fault]) from None
-        return self._write(begun, loaded, answered)
 
-    def _answer(
-        self, shopper: Shopper, blocks: list[BlockRequest], at: int, *, explain: bool
-    ) -> tuple[Loaded, list[Block]]:
+    def _answer(self, begun: float, asked: Asked, now: int, *, keep: bool) -> Response:
+        """Answer, keep the decision, send.
+
+        Args:
+            begun: when the request came in, seconds of the performance counter.
+            asked: what for.
+            now: microseconds UTC.
+            keep: write the decision down; a dry run is seen by nobody and leaves no trace.
+        """
         loaded = self._champion.loaded  # taken once: a swap from here on does not concern this request
         if loaded is None:
             # Why not is for operators: this answer may go to a page.
             raise ProblemError(NO_MODEL, "Ask again soon; /health/ready says why.", headers={"Retry-After": "5"})
-        try:
-            return loaded, loaded.answers.answer(shopper, blocks, at, explain=explain)
-        except (UnknownPlacement, FilterError):
-            raise
-        except Exception:  # whatever is wrong with the model, the page gets a list
-            log.exception("%s version %s raised an error", loaded.release.name, loaded.release.version)
-            self._metrics.degraded()
-            return loaded, loaded.answers.fallback(blocks, at)
-
-    def _write(self, begun: float, loaded: Loaded, blocks: list[Block]) -> Response:
+        decision_id = self._new_id()
+        blocks, basis = self._blocks(loaded, asked, decision_id, past=asked.at < now)
         for block in blocks:
             self._metrics.block(block.placement, block.items[0].fallback_level if block.items else None)
-        model = {"name": loaded.release.name, "version": loaded.release.version}
-        answer = {
-            "decision_id": self._new_id(),
-            "took_ms": 0.0,
-            "blocks": [
-                {
-                    "placement": block.placement,
-                    "model": model,
-                    "items": [_item(item) for item in block.items],
-                    "funnel": [{"step": step, "in": into, "out": out} for step, into, out in block.funnel],
-                    **block.extra,
-                }
-                for block in blocks
-            ],
-        }
-        answer["took_ms"] = round((time.perf_counter() - begun) * 1000, 3)
+        name, version = loaded.release.name, loaded.release.version
+        answer = written(blocks, name=name, version=version)
+        if keep:
+            model = {"name": name, "version": version, "bundle": loaded.bundle}
+            decision = decision_of(
+                decision_id, asked, blocks, answer, made_at=now, basis=basis, model=model, rules=loaded.rules
+            )
+            try:
+                self._decisions.write(decision)
+            except StoreError:  # the page gets its list all the same
+                log.exception("decision %s could not be kept", decision_id)
+                self._metrics.decision_lost()
+        took = round((time.perf_counter() - begun) * 1000, 3)
+        head = f'{{"decision_id":"{decision_id}","took_ms":{took},"blocks":'.encode()
         return Response(
-            orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY),
-            media_type="application/json",
-            headers={"Cache-Control": "no-store"},
+            b"".join((head, answer, b"}")), media_type="application/json", headers={"Cache-Control": "no-store"}
         )
 
-
-def _item(item: Item) -> dict[str, Any]:
-    written: dict[str, Any] = {
-        "kind": item.kind,
-        "id": item.id,
-        "rank": item.rank,
-        "score": item.score,
-        "propensity": item.propensity,
-        "source": item.source,
-        "fallback_level": item.fallback_level,
-        "reasons": item.reasons,
-        **item.extra,
-    }
-    if item.product is not None:
-        written["product"] = item.product
-    return written
+    def _blocks(self, loaded: Loaded, asked: Asked, draw: str, *, past: bool) -> tuple[list[Block], Basis | None]:
+        try:
+            answered = loaded.answers.answer(asked, draw=draw, past=past)
+        except (UnknownPlacement, FilterError):
+            raise
+        except Exception:  # whatever is wrong with the model or the store, the page gets a list
+            log.exception("%s version %s raised an error", loaded.release.name, loaded.release.version)
+            self._metrics.degraded()
+            return loaded.answers.fallback(asked), None
+        return answered.blocks, answered.basis
 
 
 def _block_request(block: BlockBody) -> BlockRequest:
@@ -191,23 +185,6 @@ def _block_request(block: BlockBody) -> BlockRequest:
         filter=block.filter,
         exclude=tuple(block.exclude),
     )
-
-
-async def _body(request: Request, limit: int) -> bytes:
-    """The body, counted as it comes in: its declared length may be absent or untrue."""
-    declared = request.headers.get("content-length", "")
-    chunks, size = [], int(declared) if declared.isdecimal() else 0
-    if size <= limit:
-        size = 0
-        async for chunk in request.stream():
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > limit:
-                break
-    if size > limit:
-        # What was not read would be taken for the next request of this connection.
-        raise ProblemError(TOO_LARGE, f"A body may have {limit} bytes.", headers={"Connection": "close"})
-    return b"".join(chunks)
 
 
 def _query(request: Request) -> ListQuery:

@@ -152,6 +152,32 @@ class RecommendationsAnswer(BaseModel):
     blocks: list[BlockAnswer]
 
 
+class DecisionAnswer(BaseModel):
+    """A decision that was kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+    decision_id: str
+    made_at: datetime
+    kind: str
+    customer_id: str | None
+    anonymous_id: str | None
+    model: dict[str, Any] = Field(description="Name, version, bundle; and the event up to which rankings counted.")
+    rules: str | None = Field(description="SHA-256 of the merchandiser's rules in force.")
+    log: dict[str, int] = Field(description="How far the shop was known: event, product change, number of products.")
+    request: dict[str, Any]
+    blocks: list[dict[str, Any]]
+    degraded: bool = Field(description="The model failed, and the fallback chain answered.")
+    sha256: str = Field(description="Of the blocks as they were sent.")
+
+
+class ReplayAnswer(BaseModel):
+    """Whether a decision made again is the same, byte for byte."""
+
+    match: bool
+    diff: list[dict[str, Any]] | None = Field(default=None, description="Where not: place, then, now.")
+
+
 class Fault(BaseModel):
     """One fault of a request."""
 

@@ -20,7 +20,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     home: Path = Path("var")
-    """Folder this process may write to: downloaded bundles."""
+    """Folder this process may write to: the event log, decisions, bundles."""
 
     tracking_uri: str = "sqlite:///mlruns/mlflow.db"
     """The MLflow tracking server and registry, or the database of one."""
@@ -37,6 +37,12 @@ class Settings(BaseModel):
     body_limit: int = Field(default=262_144, gt=0)
     """Largest request body in bytes."""
 
+    batch_limit: int = Field(default=5_242_880, gt=0)
+    """Largest body of events or products in bytes."""
+
+    decision_days: float = Field(default=90.0, gt=0)
+    """How long decisions are kept, and the bundles they were made with."""
+
     rate_limit: float = Field(default=1000.0, ge=0)
     """Requests a second granted to one caller, with bursts of twice as many; 0 grants everything. Needs keys."""
 
@@ -47,7 +53,7 @@ class Settings(BaseModel):
     """TOML file of the merchandiser's rules (`recommender.rules`); a change to it is taken up at the next poll."""
 
     now: AwareDatetime | None = None
-    """The moment (RFC 3339) of requests that name none, in place of the clock: for old data, like a demo's."""
+    """Where the clock stands (RFC 3339) when it is first started with this value: for old data, like a demo's."""
 
     keys_file: Path | None = None
     """TOML file of API keys (`serving.keys`). Without one every caller is trusted, and only loopback may be served."""
@@ -61,6 +67,8 @@ VARIABLES = {
     "SEGUE_BUNDLES": "bundles",
     "SEGUE_POLL_SECONDS": "poll_seconds",
     "SEGUE_BODY_LIMIT": "body_limit",
+    "SEGUE_BATCH_LIMIT": "batch_limit",
+    "SEGUE_DECISION_DAYS": "decision_days",
     "SEGUE_RATE_LIMIT": "rate_limit",
     "SEGUE_ALLOWED_ORIGINS": "allowed_origins",
     "SEGUE_RULES_FILE": "rules_file",

@@ -3,8 +3,9 @@
  *   <script async src="https://segue.example/v1/segue.js" data-key="PUBLIC KEY"></script>
  *   <div data-segue="frequently_bought_together" data-product-id="P1" data-link="/products/{id}"></div>
  *
- * Every element with data-segue is filled with a list. See docs/http.md for its attributes, for your own markup in a
- * <template>, and for Segue.recommend(), which returns the answer and leaves the drawing to you.
+ * Every element with data-segue is filled with a list, and what is seen and clicked of it is logged. See docs/http.md
+ * for its attributes, for your own markup in a <template>, and for Segue.recommend(), which returns the answer and leaves
+ * the drawing to you.
  */
 (function () {
   "use strict";
@@ -19,7 +20,7 @@
     try {
       var id = localStorage.getItem("segue_anonymous_id");
       if (!id) {
-        id = crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2) + Date.now();
+        id = newId();
         localStorage.setItem("segue_anonymous_id", id);
       }
       return id;
@@ -41,6 +42,72 @@
     var answer = await response.json();
     if (response.ok) return answer;
     throw Object.assign(new Error(answer.detail || response.statusText), { problem: answer });
+  }
+
+  var waiting = []; // events on their way
+
+  /**
+   * Log an event of this visitor: track("view", {product_id: "P1"}). Names and fields are those of docs/events.md.
+   * Events of a moment go out together, and also while the page is being left.
+   */
+  function track(name, fields) {
+    var event = Object.assign({ event: name, anonymous_id: anonymousId(), event_id: newId() }, fields);
+    if (script && script.dataset.customerId) event.customer_id = script.dataset.customerId;
+    if (waiting.push(event) === 1) setTimeout(send, 500);
+  }
+
+  function send() {
+    if (waiting.length === 0) return;
+    var headers = { "Content-Type": "application/json" };
+    if (key) headers["Authorization"] = "Bearer " + key;
+    var signature = script && script.dataset.customerSignature;
+    if (signature) headers["Segue-Customer-Signature"] = signature;
+    var body = JSON.stringify({ events: waiting.splice(0, 200) });
+    fetch(base + "events", { method: "POST", headers: headers, body: body, keepalive: true })
+      .then(tell)
+      .catch(function (error) {
+        console.error("segue:", error.message);
+      });
+    send();
+  }
+
+  /** What the service did not take of some events, on the console: the developer of the page looks there. */
+  async function tell(response) {
+    var answer = await response.json();
+    if (!response.ok) console.error("segue:", answer.detail || response.statusText, answer);
+    else if (answer.rejected.length > 0) console.error("segue: events were rejected", answer.rejected);
+  }
+
+  function newId() {
+    return crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2) + Date.now();
+  }
+
+  /** Log what of a list comes into view, once each, and what is clicked; unless the script has data-track="off". */
+  function watch(list, block, decision) {
+    if (script && script.dataset.track === "off") return;
+    function log(name, item) {
+      if (item.dataset.kind !== "product") return;
+      track(name, { product_id: item.dataset.id, placement: block.placement, decision_id: decision });
+    }
+    var observer = new IntersectionObserver(
+      function (seen) {
+        seen.forEach(function (one) {
+          if (!one.isIntersecting) return;
+          observer.unobserve(one.target);
+          log("impression", one.target);
+        });
+      },
+      { threshold: 0.5 }
+    );
+    Array.prototype.forEach.call(list.children, function (item) {
+      observer.observe(item);
+    });
+    list.addEventListener("click", function (event) {
+      var item = event.target.closest("a") && event.target.closest("li");
+      if (!item) return;
+      log("click", item);
+      send();
+    });
   }
 
   /** The block that an element asks for. */
@@ -87,6 +154,7 @@
       drawn.appendChild(link);
     }
     drawn.dataset.id = item.id;
+    drawn.dataset.kind = item.kind;
     drawn.dataset.rank = item.rank;
     drawn.dataset.decisionId = decision;
     drawn.querySelectorAll("[data-field]").forEach(function (part) {
@@ -118,6 +186,7 @@
       old.remove();
     });
     element.appendChild(list);
+    watch(list, block, decision);
     element.dispatchEvent(new CustomEvent("segue:items", { bubbles: true, detail: { block: block, decision_id: decision } }));
   }
 
@@ -141,7 +210,8 @@
     });
   }
 
-  window.Segue = { recommend: recommend, fill: fill };
+  window.Segue = { recommend: recommend, fill: fill, track: track, anonymousId: anonymousId };
+  addEventListener("pagehide", send);
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();
 })();

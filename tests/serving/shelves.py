@@ -17,7 +17,8 @@ import numpy as np
 from features.catalogue import Column, Number, Text
 from features.filters import evaluate
 from features.vocabulary import Vocabulary
-from recommender.answers import Block, BlockRequest, Item, Shopper, UnknownPlacement
+from recommender.answers import Asked, Block, BlockRequest, Item, UnknownPlacement
+from recommender.live_shop import Answered, Basis
 from serving.app import create_app
 from serving.champion import Answers
 from serving.settings import Settings
@@ -32,6 +33,7 @@ class Shelf:
     def __init__(self, products: list[str]) -> None:
         self.products = products
         self.placements = PLACEMENTS
+        self.rules_text = ""
         ids = Vocabulary(products)
         price = np.array([float(products.index(one) + 1) for one in ids])
         self._columns: dict[str, Column] = {
@@ -40,17 +42,24 @@ class Shelf:
         }
         self._ids = ids
 
-    def answer(self, shopper: Shopper, requests: list[BlockRequest], at: int, *, explain: bool = False) -> list[Block]:
+    def answer(self, asked: Asked, *, draw: str = "", past: bool = False) -> Answered:
         taken: set[str] = set()
-        return [self._block(shopper, block, at, taken, explain=explain) for block in requests]
+        blocks = [self._block(asked, block, taken) for block in asked.blocks]
+        return Answered(blocks, Basis(0, 0, 0, 0))
 
-    def fallback(self, requests: list[BlockRequest], at: int) -> list[Block]:
+    def product(self, product_id: str) -> dict[str, Any] | None:
+        return {"product_id": product_id} if product_id in self.products else None
+
+    def keep_up(self) -> None:
+        """A shelf never changes."""
+
+    def fallback(self, asked: Asked) -> list[Block]:
         return [
             Block(block.placement, [_item(self.products[0], 1, "fallback_popularity", 1)], [("fallback", 1, 1)])
-            for block in requests
+            for block in asked.blocks
         ]
 
-    def _block(self, shopper: Shopper, block: BlockRequest, at: int, taken: set[str], *, explain: bool) -> Block:
+    def _block(self, asked: Asked, block: BlockRequest, taken: set[str]) -> Block:
         if block.placement not in self.placements:
             raise UnknownPlacement(block.placement, self.placements)
         kept = set(self.products) - taken - set(block.exclude) - set(block.product_ids)
@@ -59,14 +68,14 @@ class Shelf:
             kept &= {self._ids[int(code)] for code in np.flatnonzero(mask)}
         chosen = [one for one in self.products if one in kept][: block.count]
         taken.update(chosen)
-        level = 0 if shopper.customer_id == "known" else 1
+        level = 0 if asked.shopper.customer_id == "known" else 1
         items = [_item(one, rank, "shelf", level) for rank, one in enumerate(chosen, start=1)]
         if block.placement == "buy_it_again":
             for item in items:
                 item.extra.update(due_at=DUE, due_probability=0.5)
-        if explain:
+        if asked.explain:
             for item in items:
-                item.extra["asked"] = {"shopper": vars(shopper), "category": block.category, "at": at}
+                item.extra["asked"] = {"shopper": vars(asked.shopper), "category": block.category, "at": asked.at}
         extra = {"bundle_total": 3.5} if block.placement == "frequently_bought_together" else {}
         return Block(block.placement, items, [("shelf", len(self.products), len(chosen))], extra)
 
@@ -74,10 +83,10 @@ class Shelf:
 class Frail(Shelf):
     """Passes its warm-up and then raises for the customer ``frail``."""
 
-    def answer(self, shopper: Shopper, requests: list[BlockRequest], at: int, *, explain: bool = False) -> list[Block]:
-        if shopper.customer_id == "frail":
+    def answer(self, asked: Asked, *, draw: str = "", past: bool = False) -> Answered:
+        if asked.shopper.customer_id == "frail":
             raise ZeroDivisionError("a fault of the model")
-        return super().answer(shopper, requests, at, explain=explain)
+        return super().answer(asked, draw=draw, past=past)
 
 
 def _item(product: str, rank: int, source: str, level: int) -> Item:

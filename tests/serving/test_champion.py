@@ -9,7 +9,9 @@ import anyio
 import httpx
 import pytest
 
+from features.store.memory import MemoryDecisions
 from serving.champion import Champion, Loaded, follow
+from serving.keeping import Keeping
 from serving.metrics import Metrics
 from serving.origins import Folders, OriginError, Release, folders_of
 from serving.settings import Settings
@@ -32,7 +34,10 @@ class Shop:
         put_shelf(folder / "v1", ["comb"])
         self.point("v1")
         origin = Folders({"recommender": self.link})
-        self.champion = Champion("recommender", origin, self._build, lambda: self.rules, Metrics(), lambda: self.now)
+        keeping = Keeping(folder / "kept", MemoryDecisions())
+        self.champion = Champion(
+            "recommender", origin, self._build, lambda: self.rules, keeping, Metrics(), lambda: self.now
+        )
 
     def _build(self, folder: Path):  # type: ignore[no-untyped-def]  # as read_shelf
         self.built.append(folder)

@@ -21,7 +21,8 @@ def test_an_application_over_a_bundle_imports_neither_training_nor_mlflow(tmp_pa
         "import sys; from pathlib import Path\n"
         "import serving.__main__\n"
         "from serving.app import create_app; from serving.settings import Settings\n"
-        f"app = create_app(Settings(bundles=(Path({str(put_shelf(tmp_path / 'b', ['comb']))!r}),)))\n"
+        f"bundle, home = Path({str(put_shelf(tmp_path / 'b', ['comb']))!r}), Path({str(tmp_path / 'home')!r})\n"
+        "app = create_app(Settings(home=home, bundles=(bundle,)))\n"
         "app.openapi()\n"
         f"print([name for name in {FORBIDDEN!r} if name in sys.modules])"
     )

@@ -49,7 +49,8 @@ def running(folder: Path, *arguments: str, **variables: str) -> Iterator[httpx.C
     command = [sys.executable, "-m", "serving", "--port", str(port), *arguments]
     log = folder / "log.txt"
     with log.open("wb") as written:
-        environment = {**os.environ, "SEGUE_POLL_SECONDS": "0.05", **variables}
+        home = {"SEGUE_HOME": str(folder / "home"), "SEGUE_POLL_SECONDS": "0.05"}
+        environment = {**os.environ, **home, **variables}
         process = subprocess.Popen(command, stderr=written, env=environment)  # noqa: S603
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
@@ -146,3 +147,30 @@ def test_rules_are_taken_up_while_serving(bundles: Path, tmp_path: Path) -> None
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert first() == other, "rules that cannot be read leave those before"
+
+
+def test_a_click_shows_at_once_in_every_worker_process(bundles: Path, tmp_path: Path) -> None:
+    def viewed(address: str) -> list[str]:
+        answer = httpx.get(f"{address}/v1/recommendations/recently_viewed", params={"anonymous_id": "v"}, timeout=30)
+        return [item["id"] for item in answer.json()["blocks"][0]["items"]]
+
+    seen: list[str] = []
+    with running(tmp_path, "--bundle", str(bundles / "v1"), "--workers", "2") as client:
+        address = str(client.base_url).rstrip("/")
+        for number in range(3):
+            product = f"p{number:03}"
+            told = client.post("/v1/track", json=TRACK | {"messageId": product, "properties": {"product_id": product}})
+            assert told.json() == {"accepted": 1, "duplicates": 0, "rejected": []}
+            seen.insert(0, product)
+            for _ in range(4):  # each on a connection of its own, so some in another process
+                assert viewed(address) == seen
+        changed = {"title": "now", "price": 1.5, "availability": "out_of_stock"}
+        assert client.put("/v1/products/p001", json=changed).status_code == 200
+        for _ in range(4):
+            assert viewed(address) == ["p002", "p000"]
+        assert client.delete("/v1/customers", params={"anonymous_id": "v"}).status_code == 200
+        for _ in range(4):
+            assert viewed(address) == []
+
+
+TRACK = {"type": "track", "event": "Product Viewed", "anonymousId": "v"}
