@@ -11,9 +11,39 @@ from collections.abc import Sequence
 
 import typer
 
-from training.commands import demo, evaluate, example, models, promote, recommend, serve, train, validate
+from training.commands import (
+    demo,
+    evaluate,
+    example,
+    export,
+    import_,
+    models,
+    promote,
+    rebuild,
+    recommend,
+    replay,
+    rows,
+    serve,
+    train,
+    validate,
+)
 
-COMMANDS = (demo, example, validate, train, evaluate, recommend, promote, models, serve)
+COMMANDS = (
+    demo,
+    example,
+    validate,
+    train,
+    evaluate,
+    recommend,
+    promote,
+    models,
+    serve,
+    replay,
+    rows,
+    rebuild,
+    import_,
+    export,
+)
 
 
 def application() -> typer.Typer:
@@ -47,9 +77,11 @@ def expected_errors() -> tuple[type[Exception], ...]:
     """What may go wrong without anything being wrong with Segue: told in one line. All else keeps its traceback."""
     from features.dataset import DatasetError
     from features.filters import FilterError
+    from features.store.base import StoreError
     from recommender.answers import UnknownPlacement
     from recommender.bundle import BundleError
     from recommender.config import ConfigError
+    from recommender.decisions import NotReplayableError
     from training.gate import GateRefused, UnknownModelError
     from training.listing import NotListable
     from training.service import ServiceError
@@ -65,7 +97,9 @@ def expected_errors() -> tuple[type[Exception], ...]:
         FilterError,
         GateRefused,
         NotListable,
+        NotReplayableError,
         OSError,  # a full disk, a folder that may not be written to
+        StoreError,
         TrackingError,
         UnknownModelError,
         UnknownPlacement,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlencode
@@ -36,7 +36,7 @@ class Samples:
 class DemoState:
     """What a run left behind. A run whose ``made_from`` is the same has nothing to make anew.
 
-    as_of: RFC 3339, where the data ends: the demo answers as of then, not as of today.
+    as_of: RFC 3339, where the data ends: the clock of the demo is set to it when it is first served, not to today.
     """
 
     made_from: str
@@ -129,7 +129,7 @@ def samples(log: EventLog, catalogue: Catalogue, at: int) -> Samples:
 
 
 def lines_to_paste(address: str, ids: Samples) -> Sequence[tuple[str, str]]:
-    """What a line shows, and the line: one for each page a shop would ask from."""
+    """What a line shows, and the line: one for each page a shop would ask from, an event, and a look behind."""
     asked = (
         ("a product page: what is bought with it", "frequently_bought_together", {"product_id": [ids.product]}),
         ("a product page: what is like it", "similar_products", {"product_id": [ids.product]}),
@@ -138,8 +138,17 @@ def lines_to_paste(address: str, ids: Samples) -> Sequence[tuple[str, str]]:
         ("what a visitor looked at last (a made-up visit)", "recently_viewed", {"anonymous_id": [VISITOR]}),
         ("what the customer is due to buy again", "buy_it_again", {"customer_id": [ids.customer]}),
     )
-    lines = []
-    for what, placement, parameters in asked:
-        query = urlencode({**parameters, "count": [5]}, doseq=True)
-        lines.append((what, f"curl -s '{address}/v1/recommendations/{placement}?{query}'"))
-    return lines
+    lines = [(what, _ask(address, placement, {**named, "count": [5]})) for what, placement, named in asked]
+    seen = _ask(address, "recently_viewed", {"anonymous_id": ["me"]})
+    event = json.dumps({"event": "view", "anonymous_id": "me", "product_id": ids.product}).replace("'", "\\u0027")
+    found = f"""{seen} | sed 's/.*"decision_id":"\\([^"]*\\)".*/\\1/'"""
+    return [
+        *lines,
+        ("an event: you look at a product", f"curl -s {address}/v1/events -d '{event}'"),
+        ("what you looked at last", seen),
+        ("a decision: what was asked, from which model, and why", f'curl -s "{address}/v1/decisions/$({found})"'),
+    ]
+
+
+def _ask(address: str, placement: str, parameters: Mapping[str, Sequence[str | int]]) -> str:
+    return f"curl -s '{address}/v1/recommendations/{placement}?{urlencode(parameters, doseq=True)}'"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from features.events import EventLog
 from features.histories import Ragged
 from recommender import bundle as bundles
 from recommender.config import ConfigError, RecommenderConfig
@@ -30,7 +31,7 @@ from training.evaluate import (
     summary,
 )
 from training.gate import ModelVersion, Verdict, describe
-from training.loading import Shop, load
+from training.loading import Shop, load_telling
 from training.plots import beside_baselines, exposure, gain_over_popularity
 from training.split import EvaluationError
 from training.splits import rolling
@@ -94,8 +95,9 @@ def train_recommender(
     config: RecommenderConfig,
     *,
     tracking: Tracking,
+    home: Path,
     now: datetime,
-    rejected: Path | None,
+    rejected: Path | None = None,
     bundle: Path | None = None,
     seed: int = 0,
     note: Callable[[str], None] = lambda text: None,
@@ -107,8 +109,9 @@ def train_recommender(
         data: the dataset folder.
         config: sources and placements.
         tracking: where runs and versions are kept, and who is champion.
+        home: SEGUE_HOME; whom the live shop there erased is left out.
         now: with a time zone; rows after it are bad rows.
-        rejected: where bad rows go.
+        rejected: where bad rows go; None: the usual folder in ``home``.
         bundle: a folder that does not exist yet, for a copy of the bundle.
         seed: of fitting and of resampling.
         note: told in words what happens.
@@ -121,10 +124,8 @@ def train_recommender(
     """
     if bundle is not None and bundle.exists():
         raise FileExistsError(f"{bundle} is there already; name a folder that is not")
-    shop = load(data, now=now, rejected=rejected)
+    shop = load_telling(data, home=home, now=now, rejected=rejected, note=note)
     note(f"{len(shop.log):,} events, {len(shop.log.people):,} people, {len(shop.catalogue):,} products")
-    if shop.bad_rows:
-        note(f"{shop.bad_rows:,} bad rows were set aside in {rejected}")
 
     judged = judge(shop, config, tracking.champion(MODEL), seed=seed, progress=progress)
 
@@ -231,7 +232,7 @@ def record(
         data=data,
         fingerprint=shop.dataset.fingerprint,
         bundle=made,
-        example=example(recommender),
+        example=example(recommender, shop.log),
         config=config.model_dump_json(),
         verdict=judged.verdict,
     )
@@ -253,15 +254,15 @@ def exposures(
     return np.bincount(product[product >= 0], minlength=n), bought
 
 
-def example(recommender: Recommender) -> dict[str, list[Any]]:
+def example(recommender: Recommender, log: EventLog) -> dict[str, list[Any]]:
     """Two questions for the model: one of a customer, one beside a product, where there are such."""
     products = {
         name: placement for name, placement in recommender.config.placements.items() if placement.of == "products"
     }
     personal = [name for name, placement in products.items() if placement.per == "customer"]
     beside = [name for name, placement in products.items() if placement.per == "product"]
-    customers = np.flatnonzero(~recommender.anonymous)
-    customer = recommender.people[int(customers[0])] if len(customers) else None
+    customers = np.flatnonzero(~log.anonymous)
+    customer = log.people[int(customers[0])] if len(customers) else None
     product = recommender.catalogue.ids[0] if len(recommender.catalogue) else None
     rows = [(name, customer, None) for name in personal[:1]] + [(name, None, product) for name in beside[:1]]
     asked = {"placement": [name for name, _, _ in rows], "count": [5] * len(rows)}

@@ -251,6 +251,8 @@ def session(log: EventLog, *, part: Part = "test") -> Split:
     kept = log.take(log.reversed_at >= cut)
     # Row numbers in `kept` of what was asked: refunded purchases before it are gone.
     gone = np.concatenate([[0], np.cumsum(log.reversed_at < cut)])
+    # The histories are asked at many moments, and a removal from the cart says nothing of those before it.
+    without_removals = kept.take(kept.kind != Kind.REMOVE_FROM_CART)
     return Split(
         name="session",
         part=part,
@@ -258,7 +260,7 @@ def session(log: EventLog, *, part: Part = "test") -> Split:
         fit_at=cut,
         questions=Questions(
             at=just_before(log, asked),
-            histories=Histories.of(kept),
+            histories=Histories.of(without_removals),
             shopper=log.person[asked].astype(np.int64),
             seen=events_before(kept, log.person[asked], asked - gone[asked]),
             anchors=_single(current),

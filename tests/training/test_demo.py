@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
-import urllib.request
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -60,6 +63,27 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+#: As much of curl as the lines need, for machines that have none.
+CURL = """#!{python}
+import sys, urllib.request
+silent, address, *body = sys.argv[1:]
+data = body[1].encode() if body else None
+with urllib.request.urlopen(address, data=data, timeout=30) as answer:
+    sys.stdout.buffer.write(answer.read())
+"""
+
+
+def pasted(line: str, folder: Path) -> Any:
+    """What a shell answers to a line. ``folder`` gets the curl it finds first."""
+    curl = folder / "curl"
+    curl.write_text(CURL.format(python=sys.executable), encoding="utf-8")
+    curl.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+    arguments = ["/bin/sh", "-c", line]
+    shell = subprocess.run(arguments, capture_output=True, check=True, timeout=60, env=environment)  # noqa: S603
+    return json.loads(shell.stdout)
+
+
 def test_a_second_run_makes_nothing_anew(
     tracking: Tracking, tmp_path: Path, write_data: Callable[[Path], None], written: list[Path]
 ) -> None:
@@ -79,6 +103,19 @@ def test_another_seed_trains_again(
     first = prepare(terminal, tracking, tmp_path / "demo", 0, write_data)
     second = prepare(terminal, tracking, tmp_path / "demo", 1, write_data)
     assert (first.version, second.version, len(written)) == (1, 2, 2)
+
+
+def test_that_the_demo_takes_the_place_of_another_champion_is_told(
+    tracking: Tracking, tmp_path: Path, write_data: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal = Terminal(json=True)
+    prepare(terminal, tracking, tmp_path / "demo", 0, write_data)
+    state = (tmp_path / "demo" / "state.json").read_text()
+    prepare(terminal, tracking, tmp_path / "demo", 1, write_data)
+    (tmp_path / "demo" / "state.json").write_text(state)
+    capsys.readouterr()
+    prepare(terminal, tracking, tmp_path / "demo", 0, write_data)
+    assert "champion was version 2; the demo's version 1 is champion again" in capsys.readouterr().err
 
 
 def test_what_a_model_is_made_from_is_code_data_configuration_and_place(tmp_path: Path) -> None:
@@ -118,8 +155,10 @@ def test_samples_were_bought_together() -> None:
 
 def test_lines_are_safe_to_paste() -> None:
     for _, line in lines_to_paste("http://127.0.0.1:8000", STATE.samples):
-        assert line.count("'") == 2
-        assert " " not in line.split("'")[1]
+        quoted = line.split("'")[1::2]
+        assert len(quoted) == line.count("'") / 2
+        assert all(" " not in part or part.startswith('{"event"') for part in quoted)
+        assert "p&2" not in line
 
 
 def test_a_taken_port_is_told_before_anything_is_done() -> None:
@@ -132,15 +171,19 @@ def test_a_taken_port_is_told_before_anything_is_done() -> None:
     check_port(port)
 
 
-def test_the_service_answers_every_line_and_stops(small_bundle: Path) -> None:
+def test_the_service_answers_every_line_and_stops(small_bundle: Path, tmp_path: Path) -> None:
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    with running(["-m", "serving", "--port", str(port), "--bundle", str(small_bundle)]) as child:
+    arguments = ["-m", "serving", "--port", str(port), "--bundle", str(small_bundle)]
+    with running(arguments, SEGUE_HOME=str(tmp_path / "home")) as child:
         wait_until_ready(address, child, seconds=60)
-        for what, line in lines_to_paste(address, Samples("p001", "p004", "c001")):
-            with urllib.request.urlopen(line.split("'")[1], timeout=30) as answer:  # noqa: S310  # our own address
-                items = json.load(answer)["blocks"][0]["items"]
-                assert items or "buy again" in what or "made-up visit" in what
+        told = {what: pasted(line, tmp_path) for what, line in lines_to_paste(address, Samples("p001", "p004", "c001"))}
+    *lists, event, seen, decision = told
+    for what in lists:
+        assert told[what]["blocks"][0]["items"] or "buy again" in what or "made-up visit" in what
+    assert told[event]["accepted"] == 1
+    assert [item["id"] for item in told[seen]["blocks"][0]["items"]] == ["p001"]
+    assert told[decision]["anonymous_id"] == "me"
     assert child.poll() is not None
     check_port(port)
 

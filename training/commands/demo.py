@@ -63,7 +63,8 @@ def demo(
     try:
         with stop_on_terminate(), running(["-m", "serving", "--port", str(port)], SEGUE_NOW=state.as_of) as child:
             wait_until_ready(address, child, seconds=READY_SECONDS)
-            terminal.show(f"ready {address}", f"answers as of {state.as_of}, where the data ends")
+            terminal.show(f"ready {address}")
+            terminal.show(f"its clock was set to {state.as_of}, where the data ends, when it was first served")
             for what, line in lines:
                 terminal.show(f"\n# {what}", line)
             terminal.show(f"\nthe whole interface: {address}/docs    stop with Ctrl-C")
@@ -89,7 +90,6 @@ def prepare(
     from training import gate
     from training.configuration import load_config
     from training.demo import DemoState, made_from, read_state, samples, write_state
-    from training.loading import load
     from training.pipeline import MODEL, report, train_recommender
 
     data, file, config = folder / "data", folder / "state.json", load_config()
@@ -113,13 +113,14 @@ def prepare(
                 config,
                 tracking=tracking,
                 now=now,
+                home=folder.parent,
                 rejected=rejected_folder(folder, data),
                 seed=seed,
                 note=terminal.note,
                 progress=progress,
             )
         terminal.show(*report(trained))
-        shop = load(data, now=now, rejected=None)
+        shop = trained.shop
         state = DemoState(
             made_from(root, data, asked, tracking.uri),
             trained.version.version,
@@ -128,7 +129,10 @@ def prepare(
         )
     champion = tracking.champion(MODEL)
     if champion is None or champion.version != state.version:
-        gate.promote(tracking, MODEL, state.version)
+        promotion = gate.promote(tracking, MODEL, state.version)
+        if promotion.previous is not None:
+            which = f"the demo's version {state.version} is champion {'again' if promotion.returned else 'now'}"
+            terminal.note(f"champion was version {promotion.previous}; {which}")
     write_state(file, state)
     return state
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from training.commands.options import Config, Data, Json, Rejected, Seed, Sets, moment
-from training.home import rejected_folder, segue_home
+from training.home import segue_home
 
 SplitName = Literal["leave-one-out", "next-basket", "basket", "session", "temporal"]
 
@@ -40,7 +40,7 @@ def recommender(
     from training.configuration import load_config
     from training.evaluate import evaluate_recommender
     from training.evaluate_table import render
-    from training.loading import load
+    from training.loading import load_telling
     from training.terminal import Terminal
     from training.tracking import flat_parameters, open_tracking
 
@@ -50,9 +50,8 @@ def recommender(
         raise typer.BadParameter("only leave-one-out can do without its validation events", param_hint="--no-refit")
     terminal = Terminal(json=json)
     settings = load_config(config, sets or [])
-    shop = load(data, now=datetime.now(UTC), rejected=rejected or rejected_folder(segue_home(os.environ), data))
-    if shop.bad_rows:
-        terminal.note(f"{shop.bad_rows:,} bad rows were set aside")
+    home = segue_home(os.environ)
+    shop = load_telling(data, home=home, now=datetime.now(UTC), rejected=rejected, note=terminal.note)
     with terminal.progress() as progress:
         result = evaluate_recommender(
             shop.log, shop.catalogue, settings, split, refit=not no_refit, at=at, seed=seed, progress=progress

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from training.commands.options import Config, Data, Json, Out, Rejected, Seed, Sets
-from training.home import rejected_folder, segue_home
+from training.home import segue_home
 
 if TYPE_CHECKING:
     from recommender.engine import Recommender
@@ -49,16 +49,15 @@ def recommend(
     product_id, score.
     """
     from training.listing import make_lists
-    from training.loading import load
+    from training.loading import load_telling
     from training.tables import write_table
     from training.terminal import Terminal
 
     if model is not None and (config is not None or sets):
         raise typer.BadParameter("a registered model brings its own configuration: leave out --config and --set")
     terminal = Terminal(json=json)
-    shop = load(data, now=datetime.now(UTC), rejected=rejected or rejected_folder(segue_home(os.environ), data))
-    if shop.bad_rows:
-        terminal.note(f"{shop.bad_rows:,} bad rows were set aside")
+    home = segue_home(os.environ)
+    shop = load_telling(data, home=home, now=datetime.now(UTC), rejected=rejected, note=terminal.note)
     with tempfile.TemporaryDirectory() as scratch:
         if model is not None:
             recommender = registered(model, Path(scratch))

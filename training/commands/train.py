@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from training.commands.options import Config, Data, Json, Rejected, Seed, Sets
-from training.home import rejected_folder, segue_home
+from training.home import segue_home
 
 
 def recommender(
@@ -48,7 +48,8 @@ def recommender(
             settings,
             tracking=tracking,
             now=datetime.now(UTC),
-            rejected=rejected or rejected_folder(segue_home(os.environ), data),
+            home=segue_home(os.environ),
+            rejected=rejected,
             bundle=bundle,
             seed=seed,
             note=terminal.note,

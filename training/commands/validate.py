@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import typer
 
 from training.commands.options import Data, Json, Rejected
-from training.home import rejected_folder, segue_home
+from training.home import segue_home
 
 
 def validate(data: Data, rejected: Rejected = None, json: Json = False) -> None:
@@ -17,17 +17,15 @@ def validate(data: Data, rejected: Rejected = None, json: Json = False) -> None:
     A table at fault (a missing column, an unreadable file) ends with exit status 1. Bad rows are set aside and counted,
     and the status is 0.
     """
-    from training.loading import load
+    from training.loading import load_telling
     from training.profile import profile, render
     from training.terminal import Terminal
 
     terminal = Terminal(json=json)
-    folder = rejected or rejected_folder(segue_home(os.environ), data)
-    shop = load(data, now=datetime.now(UTC), rejected=folder)
+    home = segue_home(os.environ)
+    shop = load_telling(data, home=home, now=datetime.now(UTC), rejected=rejected, note=terminal.note)
     found = profile(shop.log, shop.catalogue, shop.dataset)
     terminal.show(render(found))
-    if shop.bad_rows:
-        terminal.note(f"{shop.bad_rows:,} bad rows were set aside in {folder}")
     terminal.result(found)
 
 
