@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
+from pydantic import BaseModel
 
 from features.catalogue import Catalogue
 from features.contract import EVENT_NAMES, TABLES
@@ -36,8 +37,10 @@ from recommender.answers import Block, BlockRequest, Shopper
 from recommender.config import PlacementConfig, RecommenderConfig, SourceConfig
 from recommender.engine import Recommender, fit
 from recommender.queries import Queries
-from recommender.rules import Rule, Rules, read_rules
+from recommender.rules import Rule, Rules, parse_rules
 from recommender.sources.base import Source
+from serving.messages import read_messages
+from serving.products import product_of
 from serving.schemas import ListQuery, RecommendationsBody
 from tests import shops
 from tests.recommender.sources.contract import SourceContract
@@ -141,9 +144,16 @@ def test_there_are_commands_in_the_readme() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_requests_are_understood(page: Path) -> None:
-    for body in (match for block in code(page, "sh") for match in re.findall(r"-d '(\{.*?\})'$", block, re.M | re.S)):
-        asked = RecommendationsBody.model_validate(json.loads(body))
-        assert {block.placement for block in asked.blocks} <= set(DEFAULTS.placements)
+    call = r"(/v1/\S+) (?:[^\n]* )?-d '(\{.*?\})'$"
+    for path, said in (match for block in code(page, "sh") for match in re.findall(call, block, re.M | re.S)):
+        body = json.loads(said)
+        if path.startswith("/v1/products/"):
+            product_of(body, path.rpartition("/")[2])
+        elif path.startswith("/v1/events"):
+            assert all(isinstance(message, list) for message in read_messages(body, 0).messages)
+        else:
+            asked = RecommendationsBody.model_validate(body)
+            assert {block.placement for block in asked.blocks} <= set(DEFAULTS.placements)
     for address in re.findall(r"http://[\w.:]+/v1/recommendations/[^\s'\"`)]*", page.read_text(encoding="utf-8")):
         parts = urlsplit(address)
         assert parts.path.rpartition("/")[2] in DEFAULTS.placements, address
@@ -253,7 +263,7 @@ def test_every_field_of_a_placement_is_told_with_its_default() -> None:
     assert set(told) == set(PlacementConfig.model_fields)
     for name, default in told.items():
         field = PlacementConfig.model_fields[name]
-        expected = None if field.is_required() else json.loads(json.dumps(field.default))
+        expected = None if field.is_required() else json.loads(json.dumps(field.default, default=BaseModel.model_dump))
         assert (tomllib.loads(f"value = {default}")["value"] if default else None) == expected
 
 
@@ -298,16 +308,14 @@ def test_every_step_of_the_funnel_is_told_in_order(recommender: Recommender) -> 
         assert steps == sorted(steps, key=told.index)
 
 
-def test_toml_of_the_pages_is_a_configuration_or_a_file_of_rules(tmp_path: Path) -> None:
+def test_toml_of_the_pages_is_a_configuration_or_a_file_of_rules() -> None:
     configuration, rules = code(ROOT / "docs" / "placements.md", "toml")
     changed = RecommenderConfig.default(tomllib.loads(configuration))
     assert set(changed.placements) - set(DEFAULTS.placements) == {"this_week"}
     assert changed.placements["recommended_for_you"].sources == DEFAULTS.placements["recommended_for_you"].sources
     assert changed.placements["recommended_for_you"].diversity == 0.2
 
-    file = tmp_path / "rules.toml"
-    file.write_text(rules, encoding="utf-8")
-    found = read_rules(file, tuple(DEFAULTS.placements))
+    found = parse_rules(rules, tuple(DEFAULTS.placements))
     assert [rule.action for rule in found] == ["pin", "boost", "bury", "exclude"]
 
 
