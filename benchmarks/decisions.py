@@ -101,8 +101,8 @@ def main() -> None:
     tell([row], as_json=given.json, first_differences=str(found.differences[:3]))
 
 
-def run(home: Path, decisions: int, seed: int = 0) -> Found:
-    """Make decisions in a folder, and make them all again."""
+def run(home: Path, decisions: int, seed: int = 0, *, erasing: float = 0.0002) -> Found:
+    """Make decisions in a folder, and make them all again. ``erasing``: how often somebody is erased, a step."""
     rng = random.Random(seed)  # noqa: S311  # a made-up shop
     now = write_bundles(home)
     store, log = SqliteEvents(home / "events.db"), SqliteDecisions(home / "decisions.db")
@@ -119,9 +119,9 @@ def run(home: Path, decisions: int, seed: int = 0) -> Found:
             _catalogue_changes(rng, store, now)
         elif chance < 0.45:
             shop.keep_up()
-        elif chance < 0.452:
+        elif chance < 0.45 + erasing:
             _erase(rng, store, log, now)
-        elif chance < 0.457:
+        elif chance < 0.455 + erasing:
             name = "b" if name == "a" else "a"
             shop = LiveShop(bundle.read(home / "bundles" / name)[0], RULES, store)
             shop.keep_up()

@@ -17,7 +17,7 @@ from recommender.engine import Recommender
 from recommender.grown import grown
 from recommender.rules import Rules, parse_rules
 from recommender.shopper_history import LiveRows
-from recommender.sources.text import UNREAD
+from recommender.sources.text import UNREAD, TextConfig
 from recommender.trends import Trends
 
 #: Taking product changes in is not for a request to wait for if it took more CPU the last time, or there are many.
@@ -89,6 +89,8 @@ class LiveShop:
         self._store = store
         self._lock = RLock()
         self._first = store.first_known_from(recommender.at)  # what was known before is in the bundle
+        texts = [config for config in recommender.config.sources.values() if isinstance(config, TextConfig)]
+        self._unread = UNREAD - {name for config in texts for name in config.columns or ()}
         self._growing_seconds = 0.0  # how long it took the last time
         self._start(recommender)
 
@@ -217,7 +219,9 @@ class LiveShop:
         said = self._changes.get(product_id)
         if said is None:
             said = self.product(product_id) or {}
-        return {name: value for name, value in said.items() if isinstance(value, str | list) and name not in UNREAD}
+        return {
+            name: value for name, value in said.items() if isinstance(value, str | list) and name not in self._unread
+        }
 
     def _count(self, upto: int) -> None:
         """Bring the rankings up to a sequence number."""
