@@ -85,11 +85,12 @@ def main() -> None:
     """Run from a command line."""
     parser = argparse.ArgumentParser(description="Make decisions, and make them again.")
     parser.add_argument("--decisions", type=int, default=10_000)
+    parser.add_argument("--erasing", type=float, default=0.0002, help="how often somebody is erased, a step")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = run(Path(folder), given.decisions, given.seed)
+        found = run(Path(folder), given.decisions, given.seed, erasing=given.erasing)
     row = {
         "decisions": found.decisions,
         "not erased": found.left,
