@@ -378,7 +378,7 @@ def test_others_write_while_erasing_waits_for_readers(file: Path) -> None:
         slowest = max(slowest, time.monotonic() - begun)
         time.sleep(0.01)
     assert erasing.is_alive()  # it waits all the while
-    assert slowest < 5  # seconds; not until the reader is done
+    assert slowest < 15  # seconds; not the thirty that erasing waits
     reader.execute("COMMIT")
     erasing.join()
     assert b"somebody" not in b"".join(one.read_bytes() for one in file.parent.iterdir())
@@ -430,15 +430,15 @@ def test_a_decision_does_not_wait_for_whoever_locks_the_file(tmp_path: Path) -> 
             store.write(decision("lost"))
         with pytest.raises(StoreError, match="locked"):
             store.flush()
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 15  # seconds; others wait for thirty, each
         assert store.read("before") == decision("before")
 
         # Many lists at once do not wait for each other's waiting.
         begun = time.monotonic()
-        with ThreadPoolExecutor(20) as pool:
-            failures = [pool.submit(store.write, decision(str(n))).exception for n in range(20)]
+        with ThreadPoolExecutor(150) as pool:
+            failures = [pool.submit(store.write, decision(str(n))).exception for n in range(150)]
             assert all(isinstance(failure(), StoreError) for failure in failures)
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 25  # one after the other they would wait for thirty
         backup.execute("COMMIT")
     store.write(decision("after"))
     store.flush()
