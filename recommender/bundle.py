@@ -23,13 +23,13 @@ import orjson
 from scipy.sparse import csr_array
 
 from features.catalogue import Catalogue, Flag, Number, Tags, Text, Time
+from features.config import Config, ConfigError
 from features.histories import Histories
 from features.people import Digests, digest
 from features.vocabulary import GrownVocabulary, Vocabulary
-from recommender.config import ConfigError, RecommenderConfig
+from recommender.config import RecommenderConfig
 from recommender.engine import Recommender
 from recommender.groups import Groups
-from recommender.sources.base import Config
 from recommender.sources.cooccurrence import CooccurrenceSource
 from recommender.sources.neighbours import NeighbourSource
 from recommender.sources.own_history import OwnHistoryConfig, OwnHistorySource

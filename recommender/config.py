@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from features.config import Config, ConfigError
 from recommender.anchors import DefaultAnchors
 from recommender.exploration import ExplorationConfig
 from recommender.sources.als import AlsConfig
-from recommender.sources.base import Config
 from recommender.sources.cooccurrence import CooccurrenceConfig
 from recommender.sources.item_item import ItemItemConfig
 from recommender.sources.own_history import OwnHistoryConfig
@@ -35,10 +35,6 @@ SourceConfig = Annotated[
     | TrendConfig,
     Field(discriminator="kind"),
 ]
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be used; the message names the field and says why."""
 
 
 class PlacementConfig(Config):

@@ -21,7 +21,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from recommender.sources.base import Config
+from features.config import Config
 
 Swap = Literal["pair", "adjacent", "shuffle"]
 

@@ -78,7 +78,7 @@ class LiveShop:
         store: the live log.
 
     Raises:
-        recommender.config.ConfigError: the rules cannot be read.
+        features.config.ConfigError: the rules cannot be read.
         features.store.base.StoreError: the store does not answer.
     """
 

@@ -23,10 +23,9 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
 from features.catalogue import Catalogue
+from features.config import Config, ConfigError
 from features.filters import FilterError, evaluate
 from features.vocabulary import Codes
-from recommender.config import ConfigError
-from recommender.sources.base import Config
 
 
 class Rule(Config):

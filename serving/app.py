@@ -22,11 +22,11 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
+from features.config import ConfigError
 from features.states import States
 from features.store.base import EventStore, Json, Person, StoreError
 from features.store.sqlite import SqliteDecisions, SqliteEvents
 from recommender import bundle
-from recommender.config import ConfigError
 from recommender.decisions import Replayer
 from recommender.live_shop import LiveShop
 from recommender.rules import read_text

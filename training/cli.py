@@ -75,12 +75,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def expected_errors() -> tuple[type[Exception], ...]:
     """What may go wrong without anything being wrong with Segue: told in one line. All else keeps its traceback."""
+    from features.config import ConfigError
     from features.dataset import DatasetError
     from features.filters import FilterError
     from features.store.base import StoreError
     from recommender.answers import UnknownPlacement
     from recommender.bundle import BundleError
-    from recommender.config import ConfigError
     from recommender.decisions import NotReplayableError
     from training.gate import GateRefused, UnknownModelError
     from training.listing import NotListable

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recommender.config import ConfigError, RecommenderConfig, overlay
+from features.config import ConfigError
+from recommender.config import RecommenderConfig, overlay
 
 
 def load_config(file: Path | None = None, sets: Sequence[str] = ()) -> RecommenderConfig:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from features.config import ConfigError
 from features.events import EventLog
 from features.histories import Ragged
 from recommender import bundle as bundles
-from recommender.config import ConfigError, RecommenderConfig
+from recommender.config import RecommenderConfig
 from recommender.engine import Recommender, fit
 from recommender.queries import Queries
 from training.configuration import parse_config

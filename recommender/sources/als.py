@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.sparse import csr_array
 
+from features.config import Config
 from features.events import EventLog
-from recommender.sources.base import Config
 from recommender.sources.item_item import interest_matrix
 from recommender.sources.neighbours import NeighbourSource
 

@@ -8,19 +8,12 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from features.catalogue import Catalogue
 from recommender.queries import Queries
 from recommender.sources.scores import Scores
 
 Reason = dict[str, Any]
-
-
-class Config(BaseModel):
-    """Base of every configuration: frozen, and a misspelt field is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.sparse import csr_array
 
+from features.config import Config
 from features.events import DAY, EventLog, Kind
 from features.histories import rows_of
 from recommender.queries import Queries
-from recommender.sources.base import Config, Growth, Reason
+from recommender.sources.base import Growth, Reason
 from recommender.sources.neighbours import NeighbourSource, are_strongest, entries_of, padded, product_blocks, stack
 
 

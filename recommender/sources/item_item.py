@@ -8,9 +8,9 @@ import numpy as np
 from pydantic import Field
 from scipy.sparse import csr_array
 
+from features.config import Config
 from features.events import EventLog
 from features.histories import Histories, gather
-from recommender.sources.base import Config
 from recommender.sources.neighbours import NeighbourSource, neighbours_of
 
 

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from features.config import Config
 from features.histories import Histories
 from recommender.queries import Queries
-from recommender.sources.base import Config, Growth, Reason
+from recommender.sources.base import Growth, Reason
 from recommender.sources.scores import Scores
 
 

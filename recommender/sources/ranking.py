@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from features.catalogue import Catalogue, Time
+from features.config import Config
 from features.events import DAY, NEVER, EventLog, Kind
 from recommender.queries import Queries
-from recommender.sources.base import Config, Growth, Reason
+from recommender.sources.base import Growth, Reason
 from recommender.sources.scores import Scores
 from recommender.sources.tally import Tally, weights_of
 

@@ -11,10 +11,11 @@ from pydantic import Field
 from scipy.special import ndtr
 
 from features.catalogue import Catalogue
+from features.config import Config
 from features.events import DAY, EventLog
 from features.histories import Histories
 from recommender.queries import Queries
-from recommender.sources.base import Config, Growth, Reason
+from recommender.sources.base import Growth, Reason
 from recommender.sources.scores import Scores
 
 

@@ -11,10 +11,11 @@ from pydantic import Field
 from scipy.sparse import csr_array
 
 from features.catalogue import CATEGORY_SEPARATOR, Catalogue, Column, Tags, Text
+from features.config import Config
 from features.histories import gather, rows_of
 from features.tokens import tokens
 from features.vocabulary import Vocabulary
-from recommender.sources.base import Config, Growth
+from recommender.sources.base import Growth
 from recommender.sources.neighbours import (
     Neighbours,
     NeighbourSource,

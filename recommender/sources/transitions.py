@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.sparse import csr_array
 
+from features.config import Config
 from features.events import DAY, EventLog
 from features.histories import Histories
-from recommender.sources.base import Config
 from recommender.sources.neighbours import NeighbourSource, neighbours_of
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from recommender.config import ConfigError, RecommenderConfig
+from features.config import ConfigError
+from recommender.config import RecommenderConfig
 from recommender.rules import parse_rules, read_text
 
 
