@@ -92,5 +92,5 @@ class Crowd:
         return len(self.ids)
 
     def columns(self) -> dict[str, Column]:
-        """Everything an expression may name: attributes, and state features, which win over attributes of their name."""
+        """What an expression may name: attributes, and state features, which win over attributes of their name."""
         return {**self.attributes, **{name: Number(self.state[:, place]) for place, name in enumerate(self.names)}}
