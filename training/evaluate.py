@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from features.bootstrap import means
 from features.catalogue import Catalogue
 from features.events import EventLog
 from features.histories import Ragged
@@ -24,7 +25,6 @@ from recommender.config import RecommenderConfig
 from recommender.metrics import hits, measure
 from recommender.queries import Queries
 from training import splits
-from training.bootstrap import means
 from training.gate import MARGIN, Difference, Verdict
 from training.judgements import JUDGEMENTS as JUDGEMENTS  # those who evaluate need it too
 from training.split import EvaluationError, Part, Split

@@ -3,12 +3,12 @@ import doctest
 import numpy as np
 import pytest
 
-import training.bootstrap
-from training.bootstrap import means
+import features.bootstrap
+from features.bootstrap import means
 
 
 def test_docstring_examples_are_true() -> None:
-    assert doctest.testmod(training.bootstrap).failed == 0
+    assert doctest.testmod(features.bootstrap).failed == 0
 
 
 def test_interval_of_independent_rows_is_that_of_the_normal_approximation() -> None:
