@@ -78,11 +78,11 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from features.config import ConfigError
     from features.dataset import DatasetError
     from features.filters import FilterError
+    from features.gate import GateRefused, UnknownModelError
     from features.store.base import StoreError
     from recommender.answers import UnknownPlacement
     from recommender.bundle import BundleError
     from recommender.decisions import NotReplayableError
-    from training.gate import GateRefused, UnknownModelError
     from training.listing import NotListable
     from training.service import ServiceError
     from training.split import EvaluationError

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from features.bootstrap import means
 from features.catalogue import Catalogue
 from features.events import EventLog
+from features.gate import MARGIN, Difference, Verdict
 from features.histories import Ragged
 from recommender import engine
 from recommender.answers import Lists
@@ -25,7 +26,6 @@ from recommender.config import RecommenderConfig
 from recommender.metrics import hits, measure
 from recommender.queries import Queries
 from training import splits
-from training.gate import MARGIN, Difference, Verdict
 from training.judgements import JUDGEMENTS as JUDGEMENTS  # those who evaluate need it too
 from training.split import EvaluationError, Part, Split
 

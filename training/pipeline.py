@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from features.config import ConfigError
 from features.events import EventLog
+from features.gate import ModelVersion, Verdict, describe
 from features.histories import Ragged
 from recommender import bundle as bundles
 from recommender.config import RecommenderConfig
@@ -31,7 +32,6 @@ from training.evaluate import (
     silent,
     summary,
 )
-from training.gate import ModelVersion, Verdict, describe
 from training.loading import Shop, load_telling
 from training.plots import beside_baselines, exposure, gain_over_popularity
 from training.split import EvaluationError

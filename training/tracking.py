@@ -12,7 +12,7 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.gate import ModelVersion, UnknownModelError, Verdict
+from features.gate import ModelVersion, UnknownModelError, Verdict
 
 if TYPE_CHECKING:
     import mlflow.entities.model_registry as entities
@@ -69,7 +69,7 @@ class TrackingError(RuntimeError):
 
 
 class Tracking:
-    """An MLflow tracking server and its model registry. Implements `training.gate.Registry`."""
+    """An MLflow tracking server and its model registry. Implements `features.gate.Registry`."""
 
     def __init__(self, uri: str, client: MlflowClient) -> None:
         self.uri = uri

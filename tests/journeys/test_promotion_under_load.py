@@ -12,13 +12,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from features.gate import promote
 from recommender import bundle
 from recommender.config import RecommenderConfig
 from recommender.engine import Recommender, fit
 from tests import logs, shops
 from tests.serving.test_process import running
 from tests.training.test_tracking import VERDICT, record
-from training.gate import promote
 from training.tracking import Tracking, open_tracking
 
 MODEL = "recommender"

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from training.gate import ModelVersion, Registry, UnknownModelError
+from features.gate import ModelVersion, Registry, UnknownModelError
 
 
 class MemoryRegistry:
-    """`training.gate.Registry` as a dictionary."""
+    """`features.gate.Registry` as a dictionary."""
 
     def __init__(self) -> None:
         self.models: dict[str, list[ModelVersion]] = {}

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 import typer
 
+from features.gate import evidence
 from tests import shops
 from training.cli import application, main
-from training.gate import evidence
 from training.tracking import open_tracking
 
 DOCS = Path(__file__).parents[2] / "docs" / "cli.md"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from features.gate import Difference, UnknownModelError, Verdict
 from tests.training.registries import MemoryRegistry, RegistryContract
-from training.gate import Difference, UnknownModelError, Verdict
 from training.plots import beside_baselines, gain_over_popularity
 from training.tracking import Tracking, TrackingError, TrainingRecord, flat_metrics, flat_parameters, open_tracking
 

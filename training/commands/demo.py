@@ -87,7 +87,7 @@ def prepare(
         seed: of the training.
         write_data: writes the dataset into a folder.
     """
-    from training import gate
+    from features import gate
     from training.configuration import load_config
     from training.demo import DemoState, made_from, read_state, samples, write_state
     from training.pipeline import MODEL, report, train_recommender
@@ -139,7 +139,7 @@ def prepare(
 
 def registered(tracking: Tracking, version: int) -> bool:
     """Whether the version of the last run is still there."""
-    from training.gate import UnknownModelError
+    from features.gate import UnknownModelError
     from training.pipeline import MODEL
 
     try:

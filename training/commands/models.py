@@ -12,7 +12,7 @@ from training.commands.options import Json
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from training.gate import ModelVersion
+    from features.gate import ModelVersion
 
 
 def models(json: Json = False) -> None:
@@ -28,7 +28,7 @@ def models(json: Json = False) -> None:
 
 def row(version: ModelVersion) -> dict[str, Any]:
     """One version as JSON."""
-    from training.gate import evidence
+    from features.gate import evidence
 
     verdict = evidence(version)
     return {

@@ -20,7 +20,7 @@ def promote(
     what is no longer champion. A version that was champion before returns without evidence: that is how to roll back.
     Running servers follow within seconds.
     """
-    from training import gate
+    from features import gate
     from training.terminal import Terminal
     from training.tracking import open_tracking
 

@@ -33,8 +33,8 @@ def recommender(
     version and the metrics. With --promote it becomes champion if the gate lets it pass; if not, the exit status is 1
     and the version stays a challenger.
     """
+    from features.gate import promote as through_the_gate
     from training.configuration import load_config
-    from training.gate import promote as through_the_gate
     from training.pipeline import report, train_recommender
     from training.terminal import Terminal
     from training.tracking import open_tracking

@@ -128,7 +128,10 @@ class ModelVersion:
 
 
 class Registry(Protocol):
-    """Where versions live. MLflow in production (`training.tracking`), a dictionary in the tests of the gate."""
+    """Where versions live.
+
+    MLflow in production (`training.tracking`, and `serving.registry`), a dictionary in the tests of the gate.
+    """
 
     def version(self, name: str, version: int) -> ModelVersion:
         """One version.

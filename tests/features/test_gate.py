@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.gate import Difference, GateRefused, ModelVersion, UnknownModelError, Verdict, evidence, promote
 from tests.training.registries import MemoryRegistry
-from training.gate import Difference, GateRefused, ModelVersion, UnknownModelError, Verdict, evidence, promote
 
 FIGURES = st.floats(-1, 1, allow_nan=False)
 
