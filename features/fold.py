@@ -31,6 +31,7 @@ from features.slots import (
     Declaration,
     First,
     HourOfWeek,
+    HoursOfDay,
     LastPrice,
     Newest,
     Occasions,
@@ -50,9 +51,10 @@ ORIGIN, NEWEST, SLOTS = 0, 1, 2
 ADD_ONE, ADD_QUANTITY, ADD_AMOUNT, HOURS, EXTREME, PRICE, RING, MOMENTS = range(8)
 
 # What is read from cells.
-SUM, AGE, PRICED, GAPS, SHARES, RATIO = range(6)
+SUM, AGE, PRICED, GAPS, SHARES, RATIO, CLOCK = range(7)
 
 WEEK_HOURS = 168
+DAY_HOURS = 24
 EPOCH_HOUR = 72  # 1970 began on a Thursday
 STEP = 256  # half-lives between two origins: 2^256 times anything paid stays a float
 LEAST_WHOLE = 1e-3  # what a ratio is formed of
@@ -63,7 +65,8 @@ class Program(NamedTuple):
     """A declaration as tables of integers, lists here and arrays under numba. Few, for they are passed at every event.
 
     Operations of entry e (a kind of event on a channel) lie in `ops` from starts[e] to starts[e + 1], five numbers
-    each: what to do, the cell, an argument (number of the half-life; room of a ring), first key cell of a ring, sign.
+    each: what to do, the cell, an argument (number of the half-life; room of a ring), another (first key cell of a
+    ring; hours after which cells of hours begin again), sign.
     Half-life h is 1 / rates[h] microseconds; its cells are blocks[h]:blocks[h + 1]. `reads` has four numbers for each
     reading: what, from which cell, an argument, the place among the features. `step`: microseconds between origins.
     """
@@ -173,7 +176,7 @@ def update(
             if op == ADD_ONE:
                 numbers[cell] += sign * growth
             elif op == HOURS:
-                numbers[cell + (time // HOUR + EPOCH_HOUR) % WEEK_HOURS] += growth
+                numbers[cell + (time // HOUR + EPOCH_HOUR) % ops[i + 3]] += growth
             elif op == ADD_QUANTITY:
                 numbers[cell] += sign * quantity * growth
             elif price == price:
@@ -217,6 +220,20 @@ def shares(numbers: Any, cell: int, fade: float, at: int, offset: float, place: 
         out[place + part] = out[place + part] / total if total * fade > LEAST_MASS else math.nan
 
 
+def clock(numbers: Any, cell: int, fade: float, offset: float, place: int, out: Any) -> None:
+    """What `HoursOfDay` reads: counts of the 24 hours of the person's own clock."""
+    whole = math.floor(offset)
+    over = offset - whole
+    for hour in range(DAY_HOURS):
+        out[place + hour] = 0.0
+    for hour in range(DAY_HOURS):
+        mass = numbers[cell + hour]
+        if mass > 0.0:
+            out[place + (hour + whole) % DAY_HOURS] += (1.0 - over) * mass * fade
+            if over > 0.0:
+                out[place + (hour + whole + 1) % DAY_HOURS] += over * mass * fade
+
+
 def gaps(numbers: Any, cell: int, room: int, place: int, out: Any) -> None:
     """What `Occasions` reads: number, mean gap and last gap in days."""
     count, oldest = int(numbers[cell]), int(numbers[cell + 1])
@@ -256,12 +273,14 @@ def read(numbers: Any, program: Any, at: int, offset: float, fades: Any, out: An
             gaps(numbers, source, other, place, out)
         elif what == SHARES:
             shares(numbers, source, fades[other], at, offset, place, out)
+        elif what == CLOCK:
+            clock(numbers, source, fades[other], offset, place, out)
         else:
             out[place] = out[source] / out[other] if out[other] >= LEAST_WHOLE else math.nan
 
 
 #: What `training.replay` compiles: `update`, `read` and what they call.
-COMPILED = (advance, push, shares, gaps, update, read)
+COMPILED = (advance, push, shares, clock, gaps, update, read)
 
 
 @dataclass
@@ -454,6 +473,17 @@ _ADD: dict[Value, int] = {None: ADD_ONE, "quantity": ADD_QUANTITY, "amount": ADD
 _Op = tuple[int, int, int, int, int]  # op, cell, arg, more, sign
 
 
+def _sums_of(slot: Decayed | HourOfWeek | HoursOfDay) -> int:
+    """How many cells of a slot fade together."""
+    match slot:
+        case HourOfWeek():
+            return WEEK_HOURS
+        case HoursOfDay():
+            return DAY_HOURS
+        case Decayed():
+            return 1
+
+
 class _Tables:
     """Lays the slots of a declaration out in cells."""
 
@@ -462,7 +492,7 @@ class _Tables:
         customs = {event for slot in slots for event in slot.events if not isinstance(event, Kind)}
         self.customs = sorted(customs)
         self.channels = sorted({slot.channel for slot in slots if slot.channel is not None})
-        half_lives = {slot.half_life for slot in slots if isinstance(slot, Decayed | HourOfWeek)}
+        half_lives = {slot.half_life for slot in slots if isinstance(slot, Decayed | HourOfWeek | HoursOfDay)}
         self.half_lives: list[timedelta | None] = [*sorted(half_lives), None]
         self.key_cells = 0
         self.rings: dict[str, _Ring] = {}
@@ -499,8 +529,8 @@ class _Tables:
             for slot in slots:
                 if isinstance(slot, Count) and half_life is None:
                     found[slot.name] = (self._cells(1), number)
-                elif isinstance(slot, Decayed | HourOfWeek) and slot.half_life == half_life:
-                    found[slot.name] = (self._cells(WEEK_HOURS if isinstance(slot, HourOfWeek) else 1), number)
+                elif isinstance(slot, Decayed | HourOfWeek | HoursOfDay) and slot.half_life == half_life:
+                    found[slot.name] = (self._cells(_sums_of(slot)), number)
             self._blocks.append(len(self.empty))
         return found
 
@@ -518,8 +548,12 @@ class _Tables:
                 self._read(slot, SUM, cell, half_life)
             case HourOfWeek():
                 self.hours[slot.name] = cell, half_life = self._sums[slot.name]
-                self._on(slot, (HOURS, cell, half_life, 0, 1))
+                self._on(slot, (HOURS, cell, half_life, WEEK_HOURS, 1))
                 self._read(slot, SHARES, cell, half_life)
+            case HoursOfDay():
+                cell, half_life = self._sums[slot.name]
+                self._on(slot, (HOURS, cell, half_life, DAY_HOURS, 1))
+                self._read(slot, CLOCK, cell, half_life)
             case Since() | First():
                 sign = 1 if isinstance(slot, Since) else -1
                 cell = self._cells(1, NEVER)

@@ -27,6 +27,9 @@ Value = Literal["quantity", "amount"] | None
 #: Channels that the default declarations tell apart.
 CHANNELS = ("email", "sms", "whatsapp", "web_push", "app_push", "on_site", "ads")
 
+#: The custom event of a message that was reported as unwanted.
+COMPLAINT = "complained"
+
 #: What people do of their own accord.
 ACTIVITY = (
     Kind.PAGE,
@@ -138,6 +141,23 @@ class HourOfWeek(Slot):
 
 
 @dataclass(frozen=True)
+class HoursOfDay(Slot):
+    """Decayed counts of the 24 hours of the day (UTC), read in the person's time zone.
+
+    The zone's offset at the moment of reading moves the cells, as in `HourOfWeek`. Reads 24 counts, NAME_00 to NAME_23,
+    decayed to the moment of reading; 0 where nothing has happened. Counts and not shares, so that whoever reads them
+    knows how much they tell.
+    """
+
+    half_life: timedelta = timedelta(days=90)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """24 counts, from midnight."""
+        return tuple(f"{self.name}_{hour:02}" for hour in range(24))
+
+
+@dataclass(frozen=True)
 class Newest(Slot):
     """The ``newest`` events that name a product, by (time, kind, product key), with these three.
 
@@ -187,7 +207,7 @@ class Declaration:
                 if name in seen:
                     raise ValueError(f"two slots are called {name}; give one of them another name")
             match slot:
-                case Decayed(half_life=half_life) | HourOfWeek(half_life=half_life):
+                case Decayed(half_life=half_life) | HourOfWeek(half_life=half_life) | HoursOfDay(half_life=half_life):
                     if half_life <= timedelta(0):
                         raise ValueError(f"{slot.name}: half_life must be above 0")
                 case Occasions(newest=newest) | Newest(newest=newest):
@@ -245,6 +265,7 @@ CUSTOMER = Declaration(
         *fading("sends", Kind.SEND, 1, 7, 30, 90),
         *fading("opens", Kind.OPEN, 1, 7, 30, 90),
         *fading("unsubscribes", Kind.UNSUBSCRIBE, 30, 365),
+        *fading("complaints", COMPLAINT, 365),
         Count("views_ever", Kind.VIEW),
         Count("purchases_ever", Kind.PURCHASE, less=Kind.REFUND),
         Count("revenue_ever", Kind.PURCHASE, value="amount", less=Kind.REFUND),
@@ -253,11 +274,14 @@ CUSTOMER = Declaration(
         *(slot for channel in CHANNELS for slot in fading(f"{channel}_opens", Kind.OPEN, 30, channel=channel)),
         *(slot for channel in CHANNELS for slot in fading(f"{channel}_clicks", Kind.CLICK, 30, channel=channel)),
         *(Since(f"since_{channel}_send", Kind.SEND, channel) for channel in CHANNELS),
+        *(Since(f"since_{channel}_answer", (Kind.OPEN, Kind.CLICK), channel) for channel in CHANNELS),
         # When.
         First("known_for", ACTIVITY),
         Since("since_activity", ACTIVITY),
         Since("since_view", Kind.VIEW),
         Since("since_cart", Kind.CART),
+        Since("since_search", Kind.SEARCH),
+        Since("since_video", Kind.VIDEO_VIEW),
         First("since_first_purchase", Kind.PURCHASE),
         Since("since_purchase", Kind.PURCHASE),
         Since("since_refund", Kind.REFUND),
@@ -265,13 +289,17 @@ CUSTOMER = Declaration(
         Since("since_click", Kind.CLICK),
         Since("since_send", Kind.SEND),
         Since("since_open", Kind.OPEN),
+        Since("since_signup_started", Kind.SIGNUP_STARTED),
         Since("since_signup", Kind.SIGNUP),
         Since("since_subscribe", Kind.SUBSCRIBE),
         Since("since_unsubscribe", Kind.UNSUBSCRIBE),
+        Since("since_complaint", COMPLAINT),
         Since("since_app_install", Kind.APP_INSTALL),
         Occasions("orders", Kind.PURCHASE, newest=32),
         HourOfWeek("active", ACTIVITY, half_life=days(90)),
         HourOfWeek("opening", Kind.OPEN, half_life=days(90)),
+        HoursOfDay("active_hours", ACTIVITY, half_life=days(90)),
+        HoursOfDay("attended_hours", (Kind.OPEN, Kind.CLICK), half_life=days(90)),
         # How.
         LastPrice("last_price", Kind.PURCHASE),
         Ratio("purchases_per_view", "purchases_90d", "views_90d"),

@@ -20,6 +20,7 @@ from features.slots import (
     Declaration,
     First,
     HourOfWeek,
+    HoursOfDay,
     LastPrice,
     Newest,
     Occasions,
@@ -241,6 +242,53 @@ def test_offsets() -> None:
     assert offset_hours("Asia/Kolkata", ZERO) == 5.5
     assert offset_hours("America/St_Johns", ZERO) == -3.5
     assert offset_hours("no/where", ZERO) == offset_hours("../../etc/passwd", ZERO) == offset_hours("", ZERO) == 0.0
+
+
+def day_hours(state: State, fold: Fold, at: datetime, zone: str | None) -> dict[int, float]:
+    """Hour of the day -> count, of the one slot of a fold."""
+    found = fold.read(state, micros(at), zone)
+    assert list(found) == [f"x_{hour:02}" for hour in range(24)]
+    return {hour: round(count, 4) for hour, count in enumerate(found.values()) if count}
+
+
+@pytest.mark.parametrize(
+    ("zone", "counts"),
+    [
+        (None, {12: 2.0, 20: 1.0, 23: 1.0}),
+        ("Europe/Berlin", {0: 1.0, 13: 2.0, 21: 1.0}),
+        ("America/Los_Angeles", {4: 2.0, 12: 1.0, 15: 1.0}),
+        ("Asia/Kolkata", {1: 0.5, 2: 0.5, 4: 0.5, 5: 0.5, 17: 1.0, 18: 1.0}),
+        ("Asia/Kathmandu", {1: 0.25, 2: 0.75, 4: 0.25, 5: 0.75, 17: 0.5, 18: 1.5}),
+        ("Pacific/Kiritimati", {2: 2.0, 10: 1.0, 13: 1.0}),
+    ],
+)
+def test_hours_of_the_day_are_counts_by_the_persons_clock(zone: str | None, counts: dict[int, float]) -> None:
+    fold = Fold(Declaration((HoursOfDay("x", Kind.OPEN, half_life=NEVER_FADES),)))
+    opened = [utc(2026, 1, 5, 12, 20), utc(2026, 1, 6, 12, 40), utc(2026, 1, 10, 20, 0), utc(2026, 1, 11, 23, 0)]
+    state = folded(fold, [Event("open", micros(time), micros(time), customer_id="anna") for time in opened])
+    fold.update(state, Event("click", micros(opened[0]), micros(opened[0]), customer_id="anna"))
+    assert day_hours(state, fold, utc(2026, 1, 12), zone) == counts
+    assert day_hours(fold.empty(), fold, utc(2026, 1, 12), zone) == {}
+
+
+def test_hours_of_the_day_fade_to_the_moment_of_reading() -> None:
+    slot = HoursOfDay("x", (Kind.OPEN, Kind.CLICK), half_life=days(10), channel="email")
+    events = [event("open", 0.5, channel="email"), event("click", 10.5, channel="email"), event("open", 10.5)]
+    read = read_one(slot, events, 20.5)
+    assert read["x_12"] == pytest.approx(0.25 + 0.5, rel=1e-12)
+    assert sum(read.values()) == read["x_12"]
+
+
+def test_hours_of_the_day_on_the_days_of_23_and_25_hours() -> None:
+    fold = Fold(Declaration((HoursOfDay("x", Kind.OPEN, half_life=NEVER_FADES),)))
+    state = folded(fold, [event("open", 0.5)])
+    for at, hour in (
+        (utc(2026, 3, 29, 0, 59, 59), 13),
+        (utc(2026, 3, 29, 1, 0), 14),
+        (utc(2026, 10, 25, 0, 59, 59), 14),
+        (utc(2026, 10, 25, 1, 0), 13),
+    ):
+        assert day_hours(state, fold, at, "Europe/Berlin") == {hour: 1.0}
 
 
 # Any order, any split

@@ -7,7 +7,20 @@ from pathlib import Path
 import pytest
 
 from features.events import Kind
-from features.slots import CUSTOMER, PRODUCT, Count, Decayed, Declaration, Occasions, Ratio, Since, Slot, days, fading
+from features.slots import (
+    CUSTOMER,
+    PRODUCT,
+    Count,
+    Decayed,
+    Declaration,
+    HoursOfDay,
+    Occasions,
+    Ratio,
+    Since,
+    Slot,
+    days,
+    fading,
+)
 
 PAGE = (Path(__file__).parents[2] / "docs" / "state.md").read_text(encoding="utf-8")
 
@@ -37,6 +50,8 @@ def test_a_changed_line_changes_the_fingerprint() -> None:
         ((Count("x", Kind.VIEW), Since("x", Kind.CART)), "two slots are called x"),
         ((Occasions("x", Kind.VIEW), Count("x_last_gap", Kind.VIEW)), "two slots are called x_last_gap"),
         ((Decayed("x", Kind.VIEW, half_life=days(0)),), "x: half_life must be above 0"),
+        ((HoursOfDay("x", Kind.VIEW, half_life=days(0)),), "x: half_life must be above 0"),
+        ((HoursOfDay("x", Kind.VIEW), Count("x_23", Kind.VIEW)), "two slots are called x_23"),
         ((Occasions("x", Kind.VIEW, newest=1),), "x: newest must be 2 or more"),
         ((Count("a", Kind.VIEW), Ratio("x", "a", "b")), "x: b is no count"),
         ((Count("a", Kind.VIEW), Count("b", Kind.CART, less=Kind.REFUND), Ratio("x", "a", "b")), "x: b is no count"),
