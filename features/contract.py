@@ -131,6 +131,8 @@ MESSAGES = Table(
         Column("sent_at", Form.TIME, required=True, past=True),
         *_moments("decided_at", "cancelled_at"),
         Column("channel", Form.TEXT),
+        Column("offer", Form.TEXT),
+        Column("eligible", Form.TAGS),
         *_ids("decision_id"),
         Column("policy", Form.TEXT),
         _probability("propensity"),

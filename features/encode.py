@@ -102,11 +102,12 @@ def encode_catalogue(products: pd.DataFrame | None, log: EventLog) -> Catalogue:
     # Where row p of the catalogue stands in the table; -1 for a product seen only in events.
     places = np.full(len(log.products), -1, dtype=np.int64)
     places[log.products.codes(products["product_id"])] = np.arange(len(products))
-    columns = {str(name): _column(products[name], places) for name in products.columns if name != "product_id"}
+    columns = {str(name): encode_column(products[name], places) for name in products.columns if name != "product_id"}
     return Catalogue(log.products, columns)
 
 
-def _column(values: pd.Series[Any], places: NDArray[np.int64]) -> Column:
+def encode_column(values: pd.Series[Any], places: NDArray[np.int64]) -> Column:
+    """A column of a table, by its dtype; row i of it is that of ``values[places[i]]``, null where the place is -1."""
     there = places >= 0
     if pd.api.types.is_bool_dtype(values.dtype):
         flags = values.astype("Int8").fillna(-1).to_numpy(dtype=np.int8)
