@@ -20,7 +20,7 @@ from features.dataset import Dataset
 from features.encode import encode_column
 from features.events import DAY
 from features.fold import Fold
-from features.slots import CUSTOMER
+from features.slots import COMPLAINT, CUSTOMER
 from nba.arms import HOLD, label
 from nba.crowd import Contacts, Crowd, Ints
 from training.ledger import Ledger, ledger_of
@@ -37,7 +37,7 @@ OUTCOMES = {
     "opened_at": "open",
     "clicked_at": "click",
     "unsubscribed_at": "unsubscribe",
-    "complained_at": "complaint",
+    "complained_at": COMPLAINT,
 }
 
 
