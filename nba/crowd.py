@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from features.catalogue import Column, Number
+from features.catalogue import Column, Flag, Number, Tags, Text, Time
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -94,3 +94,43 @@ class Crowd:
     def columns(self) -> dict[str, Column]:
         """What an expression may name: attributes, and state features, which win over attributes of their name."""
         return {**self.attributes, **{name: Number(self.state[:, place]) for place, name in enumerate(self.names)}}
+
+
+def rows_of(crowd: Crowd, rows: Ints) -> Crowd:
+    """Some of the customers of a crowd, by row number."""
+    contacts = crowd.contacts
+    count = np.diff(contacts.start)[rows]
+    start = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
+    picked = np.repeat(contacts.start[rows] - start[:-1], count) + np.arange(start[-1])
+    return replace(
+        crowd,
+        ids=[crowd.ids[row] for row in rows.tolist()],
+        at=crowd.at[rows],
+        state=crowd.state[rows],
+        attributes={name: take(column, rows) for name, column in crowd.attributes.items()},
+        zones=[crowd.zones[row] for row in rows.tolist()],
+        consented=crowd.consented[rows],
+        reachable=crowd.reachable[rows],
+        contacts=replace(
+            contacts,
+            start=start,
+            time=contacts.time[picked],
+            action=contacts.action[picked],
+            channel=contacts.channel[picked],
+            answered=contacts.answered[picked],
+        ),
+    )
+
+
+def take(column: Column, rows: Ints) -> Column:
+    """Some rows of a column, by number."""
+    if isinstance(column, Text):
+        return Text(column.codes[rows], column.values)
+    if isinstance(column, Tags):
+        count = np.diff(column.indptr)[rows]
+        indptr = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
+        picked = np.repeat(column.indptr[rows] - indptr[:-1], count) + np.arange(indptr[-1])
+        return Tags(indptr, column.codes[picked], column.values)
+    if isinstance(column, Number):
+        return Number(column.values[rows])
+    return Flag(column.values[rows]) if isinstance(column, Flag) else Time(column.values[rows])

@@ -1,0 +1,175 @@
+"""Crowds as a matrix: what models of decisions are fitted on and asked with, by one definition.
+
+A number becomes log(1 + x) where it is skewed, then has mean 0 and variance 1; what is unknown becomes 0 and sets a
+column of its own. A text becomes one column a common value, a flag and a tag one each, a time its age in days. Columns
+that hardly vary are left out. All of it is learned from the training rows alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.catalogue import Column, Flag, Number, Tags, Text, Time
+from features.events import DAY, HOUR
+from features.fold import offset_hours
+from nba.crowd import Crowd, Floats, Ints
+from nba.values import DAY_HOURS
+
+#: A value of a text, or a tag, gets a column if so many rows have it.
+LEAST_SHARE = 0.005
+LEAST_ROWS = 30
+#: … and is among so many of its attribute.
+MOST_VALUES = 30
+#: A number counts as skewed if none is negative and its largest is so many times its mean.
+SKEWED = 6.0
+#: A number is cut off so many standard deviations from its mean: one order of 10,000 lines is no taste.
+CUT = 4.0
+
+NULL_TIME = np.iinfo(np.int64).min
+
+#: State features that say when, not who: `nba.timing` reads them.
+LEFT_OUT = ("active_hours_", "attended_hours_", "active_this_hour", "opening_this_hour")
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """How crowds become matrices.
+
+    Attributes:
+        numbers: of each numeric column its source, whether log(1 + x) is taken, mean and standard deviation, and
+            whether being unknown has a column.
+        indicators: (source, value) of columns that are 1 where a text is that value, or a list holds it.
+        names: of all columns of the matrix.
+    """
+
+    numbers: tuple[tuple[str, bool, float, float, bool], ...]
+    indicators: tuple[tuple[str, str], ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns, in order."""
+        return (
+            *(name for name, *_ in self.numbers),
+            *(f"{name} unknown" for name, *_, unknown in self.numbers if unknown),
+            *(f"{name} {value}" for name, value in self.indicators),
+        )
+
+    @staticmethod
+    def fit(crowd: Crowd) -> Encoder:
+        """Learn from training rows."""
+        numbers = []
+        for name, values in _numbers(crowd):
+            known = values[np.isfinite(values)]
+            if len(known) < LEAST_ROWS:
+                continue
+            logs = bool(known.min() >= 0 and known.max() > SKEWED * known.mean() > 0)
+            kept = np.log1p(known) if logs else known
+            spread = float(kept.std())
+            unknown = len(values) - len(known) >= LEAST_ROWS
+            if spread > 1e-9 or unknown:
+                numbers.append((name, logs, float(kept.mean()), max(spread, 1e-9), unknown))
+        indicators = [
+            (name, value)
+            for name, column in crowd.attributes.items()
+            if isinstance(column, Text | Tags)
+            for value in _common(column, len(crowd))
+        ]
+        return Encoder(tuple(numbers), tuple(indicators))
+
+    def matrix(self, crowd: Crowd) -> Floats:
+        """float64[n, len(names)] without NaN. What the crowd does not have is unknown."""
+        n = len(crowd)
+        found = dict(_numbers(crowd, {name for name, *_ in self.numbers}))
+        out = np.zeros((n, len(self.names)))
+        place = len(self.numbers)
+        nothing = np.full(n, np.nan)
+        for at, (name, logs, mean, spread, unknown) in enumerate(self.numbers):
+            values = found.get(name, nothing)
+            known = np.isfinite(values)
+            if logs:
+                values = np.log1p(np.maximum(values, 0.0))
+            out[:, at] = np.where(known, np.clip((values - mean) / spread, -CUT, CUT), 0.0)
+            if unknown:
+                out[:, place] = ~known
+                place += 1
+        for at, (name, value) in enumerate(self.indicators, start=place):
+            out[:, at] = _holds(crowd.attributes.get(name), value, n)
+        return out
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {"numbers": [list(one) for one in self.numbers], "indicators": [list(one) for one in self.indicators]}
+
+    @staticmethod
+    def from_json(said: dict[str, Any]) -> Encoder:
+        """From what `to_json` wrote."""
+        return Encoder(
+            tuple((name, logs, mean, spread, unknown) for name, logs, mean, spread, unknown in said["numbers"]),
+            tuple((name, value) for name, value in said["indicators"]),
+        )
+
+
+def _numbers(crowd: Crowd, wanted: set[str] | None = None) -> Iterator[tuple[str, Floats]]:
+    """Everything that is a number: state, attributes, and the clock."""
+    for at, name in enumerate(crowd.names):
+        if (wanted is None and not name.startswith(LEFT_OUT)) or (wanted is not None and name in wanted):
+            yield name, crowd.state[:, at]
+    for name, column in crowd.attributes.items():
+        if wanted is not None and name not in wanted:
+            continue
+        if isinstance(column, Number):
+            yield name, column.values
+        elif isinstance(column, Flag):
+            yield name, np.where(column.values < 0, np.nan, column.values)
+        elif isinstance(column, Time):
+            yield name, np.where(column.values == NULL_TIME, np.nan, (crowd.at - column.values) / DAY)
+    cells = hour_cells(crowd.at, crowd.zones)
+    yield "clock_hour", (cells % DAY_HOURS).astype(np.float64)
+    yield "clock_weekend", (cells // DAY_HOURS).astype(np.float64)
+
+
+def hour_cells(at: Ints, zones: Sequence[str | None]) -> Ints:
+    """The hour cell (`nba.values.HOUR_CELLS`) of each of n moments on the clock of its own zone, int64[n].
+
+    Args:
+        at: int64[n], microseconds since 1970 UTC.
+        zones: n IANA names; None: UTC.
+    """
+    offsets = np.zeros(len(at))
+    distinct: dict[tuple[str, int], float] = {}
+    for row, (zone, hour) in enumerate(zip(zones, (at // HOUR).tolist(), strict=True)):
+        if zone is not None:
+            key = (zone, hour)
+            if key not in distinct:
+                distinct[key] = offset_hours(zone, hour * HOUR)
+            offsets[row] = distinct[key]
+    hours = np.floor(at / HOUR + offsets).astype(np.int64)
+    weekend = (hours // DAY_HOURS + 3) % 7 >= 5  # 1970 began on a Thursday
+    return weekend * DAY_HOURS + hours % DAY_HOURS
+
+
+def _common(column: Text | Tags, n: int) -> list[str]:
+    counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.values))
+    order = np.argsort(-counts, kind="stable")[:MOST_VALUES]
+    least = max(LEAST_ROWS, LEAST_SHARE * n)
+    return [column.values[int(code)] for code in order if least <= counts[code] <= n - least]
+
+
+def _holds(column: Column | None, value: str, n: int) -> NDArray[np.bool_]:
+    none = np.zeros(n, dtype=np.bool_)
+    if not isinstance(column, Text | Tags):
+        return none
+    code = column.values.code(value)
+    if code < 0:
+        return none
+    if isinstance(column, Text):
+        here: NDArray[np.bool_] = column.codes == code
+        return here
+    owner = np.repeat(np.arange(n), np.diff(column.indptr))
+    none[owner[column.codes == code]] = True
+    return none
