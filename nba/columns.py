@@ -28,7 +28,7 @@ AttributeKind = Literal["number", "text", "flag", "tags", "time"]
 #: What is computed from state features for expressions, which have no arithmetic.
 OVERDUE = "overdue"
 
-_TYPES: dict[AttributeKind, type[Column]] = {"number": Number, "text": Text, "flag": Flag, "tags": Tags, "time": Time}
+TYPES: dict[AttributeKind, type[Column]] = {"number": Number, "text": Text, "flag": Flag, "tags": Tags, "time": Time}
 _NOBODY = Vocabulary()
 
 
@@ -80,7 +80,7 @@ def complete(
     """
     found = dict(columns)
     for name, kind in attributes.items():
-        if type(found.get(name)) is not _TYPES[kind]:
+        if type(found.get(name)) is not TYPES[kind]:
             found[name] = null(kind, n)
     for name in (*numbers, *state):
         if name not in found:
