@@ -51,6 +51,10 @@ class Kind(IntEnum):
 INTEREST = (Kind.CLICK, Kind.VIEW, Kind.VIDEO_VIEW, Kind.WISHLIST, Kind.CART, Kind.PURCHASE)
 
 
+#: What does not say that somebody took up what a decision offered, though it names that decision.
+NO_ANSWER = (Kind.IMPRESSION, Kind.SEND, Kind.OPEN)
+
+
 @dataclass(frozen=True)
 class EventLog:
     """The events of a shop as parallel arrays of length n, in canonical order.

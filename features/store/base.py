@@ -221,6 +221,16 @@ class EventStore(Protocol):
         """Everything a person did, with its sequence number, ascending."""
         ...
 
+    def messages_of(
+        self, person: Person, *, since: int = 0, upto: int = LATEST, known_before: int = LATEST
+    ) -> list[tuple[int, Event]]:
+        """What was sent to a person, and what they did that names the decision of it, ascending by sequence number.
+
+        Send events of time ``since`` or later, and events of any other name but open and impression that name a
+        decision. Only what was known before ``known_before`` (and happened before it).
+        """
+        ...
+
     def newest_time(self, person: Person, event: str, *, channel: str | None = None, first: int = 0) -> int | None:
         """The latest time of a person's events of one name, sequence numbers ``first`` and later; None if none is.
 
@@ -340,7 +350,7 @@ class Decision:
     Attributes:
         id: decision_id of the answer.
         at: when it was made (the clock), not the moment it answers for.
-        kind: "recommendations" (or "action").
+        kind: "recommendations", "action", or "release": what became of an action just before it was sent.
         customer_id, anonymous_id: whom it was for, as asked.
         model: name, version and bundle (a folder name below the bundles of SEGUE_HOME) of what answered.
         rules: digest of the rules in force, see `DecisionStore.keep_text`.
@@ -365,6 +375,82 @@ class Decision:
     session_id: str | None = None
 
 
+@dataclass(frozen=True)
+class Contact:
+    """A message that is to be sent.
+
+    Attributes:
+        action: its label (`nba.arms.label`).
+        channel: None where the action has none.
+        send_at: when.
+        until: it counts as a contact until then, unless a send event reports it: then that event counts.
+    """
+
+    action: str
+    channel: str | None
+    send_at: int
+    until: int
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a contact takes of a budget. ``period``: the day, week or run that ``limit`` is for."""
+
+    budget: str
+    period: str
+    amount: float
+    limit: float
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """A decision on the next action, and what is to be true when it is written.
+
+    Attributes:
+        decision: what is kept.
+        who: `features.people.identity_digest` of a person's identities; first the one that the decision is kept under.
+        expected: `Standing.version` of them when it was decided.
+        question: a number for what was asked, the same for the same question.
+        contact: what it sends; None: it holds.
+        uses: what the contact takes of budgets.
+        replaces: the decision whose contact, if it still holds a place, is given up for this one.
+        key: digest of the caller's Idempotency-Key.
+    """
+
+    decision: Decision
+    who: tuple[int, ...]
+    expected: int
+    question: int
+    contact: Contact | None
+    uses: tuple[Use, ...] = ()
+    replaces: str | None = None
+    key: int | None = None
+
+
+#: hold: nothing to send. reserved: the contact counts. released: it was given up, or replaced by a later decision.
+ChoiceState = Literal["hold", "reserved", "released"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a decision on the next action chose. ``changed``: when it came into its state, microseconds UTC."""
+
+    decision_id: str
+    at: int
+    question: int
+    state: ChoiceState
+    changed: int
+    contact: Contact | None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What was decided for a person. ``version`` goes up with every decision and every release."""
+
+    version: int
+    choices: tuple[Choice, ...]
+
+
 ERASED: Final = "erased"
 
 
@@ -377,6 +463,49 @@ class DecisionStore(Protocol):
         Raises:
             StoreError: it could not be kept.
         """
+        ...
+
+    def standing(self, who: Sequence[int], *, since: int) -> Standing:
+        """What was decided for a person's identities (digests) since a moment, or still is to be sent, in order."""
+        ...
+
+    def reserve(self, reservations: Sequence[Reservation]) -> list[bool]:
+        """Keep decisions with the contacts they reserve, in one transaction.
+
+        Of each: False, and nothing of it is kept, if something was decided for the person since ``expected`` was read
+        (also by an earlier one of ``reservations``), or a budget has no place left. Otherwise as `write`.
+
+        Raises:
+            StoreError: none could be kept.
+        """
+        ...
+
+    def revise(self, of: str, contact: Contact | None, record: Decision, *, who: Sequence[int], expected: int) -> bool:
+        """Give up the contact of a decision (None) or put another in its place, and keep the record of that.
+
+        What a contact that is given up took of budgets is free again; another one takes the same.
+
+        Args:
+            of: the decision.
+            contact: what is sent instead.
+            record: kept as `write` does; its ``at`` is when this happened.
+            who, expected: as in `Reservation`.
+
+        Returns:
+            False, and nothing is kept, if something was decided for the person meanwhile, or the contact was given up.
+        """
+        ...
+
+    def choice(self, decision_id: str) -> Choice | None:
+        """What a decision chose; None if it is not kept, or no decision on the next action."""
+        ...
+
+    def by_key(self, key: int) -> str | None:
+        """The decision last reserved with a digest of an Idempotency-Key."""
+        ...
+
+    def used(self, budget: str, period: str) -> float:
+        """What contacts have taken of a budget."""
         ...
 
     def read(self, decision_id: str) -> Decision | Literal["erased"] | None:
@@ -409,7 +538,7 @@ class DecisionStore(Protocol):
         ...
 
     def prune(self, before: int) -> int:
-        """Forget decisions made before a moment. Returns how many."""
+        """Forget decisions made before a moment, and contacts that no longer count. Returns how many decisions."""
         ...
 
     def flush(self) -> None:

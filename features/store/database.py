@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -66,7 +66,9 @@ class Database:
     Args:
         path: the file; its folder is made.
         schema: statements that make the tables.
-        version: of the schema. A file of another version is refused.
+        version: of the schema. A file of another version is refused, unless it can be brought up to it.
+        upgrades: from a version to the next one: statements. Processes that know the older one go on meanwhile, so they
+            only add.
         synchronous: FULL: what is committed is on disk; NORMAL: it is once `sync` was called.
         checkpoints: whether commits move a long WAL into the file; otherwise only `sync` does.
         busy_seconds: how long a write waits for those of this process, and then for other processes.
@@ -88,10 +90,12 @@ class Database:
         busy_seconds: float = BUSY_SECONDS,
         connect: Connect = connect,
         errors: tuple[type[Exception], ...] = (sqlite3.Error,),
+        upgrades: Mapping[int, Sequence[str]] | None = None,
     ) -> None:
         self.path = path
         self._schema = schema
         self._version = version
+        self._upgrades = upgrades or {}
         self._synchronous = synchronous
         self._checkpoints = checkpoints
         self._busy_seconds = busy_seconds
@@ -260,6 +264,8 @@ class Database:
                 connection.execute(f"PRAGMA {pragma}").fetchall()
             if self._found_version(connection) == 0:
                 self._make_tables(connection)
+            while self._found_version(connection) in self._upgrades:
+                self._upgrade(connection)
             connection.execute(_busy_timeout(self._busy_seconds)).fetchall()
         except self._errors as error:
             if connection is not None:
@@ -283,6 +289,15 @@ class Database:
             for statement in (*self._schema, "CREATE TABLE synced(times INTEGER)", "INSERT INTO synced VALUES (0)"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version={self._version}")
+        connection.execute("COMMIT")
+
+    def _upgrade(self, connection: Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        version = self._found_version(connection)
+        for statement in self._upgrades.get(version, ()):  # none if another process was first
+            connection.execute(statement)
+        if version in self._upgrades:
+            connection.execute(f"PRAGMA user_version={version + 1}")
         connection.execute("COMMIT")
 
     def _explained(self, error: Exception) -> StoreError:

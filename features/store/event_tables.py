@@ -14,12 +14,12 @@ from typing import Any
 import orjson
 
 from features.contract import EVENT_NAMES
-from features.events import Kind
+from features.events import NO_ANSWER, Kind
 from features.store.base import Event
 from features.store.tails import TAIL_KINDS
 from features.store.traits import TELLING
 
-VERSION = 1
+VERSION = 2
 
 #: The number of the identity that erased events belong to.
 NOBODY = 0
@@ -28,6 +28,14 @@ IS_REFUND = f"event = {Kind.REFUND:d}"
 IS_LINE = f"event IN ({Kind.PURCHASE:d}, {Kind.REFUND:d})"
 IS_TELLING = f"event IN ({', '.join(str(EVENT_NAMES[name].value) for name in TELLING)})"
 IN_TAIL = f"event IN ({', '.join(str(kind.value) for kind in TAIL_KINDS)}) AND product IS NOT NULL"
+#: The two halves of `features.store.base.EventStore.messages_of`.
+IS_SEND = f"event = {Kind.SEND:d}"
+IS_ANSWER = f"decision_id IS NOT NULL AND event NOT IN ({', '.join(str(kind.value) for kind in NO_ANSWER)})"
+
+_MESSAGE_INDEXES = (
+    f"CREATE INDEX events_send ON events(who) WHERE {IS_SEND}",
+    f"CREATE INDEX events_answer ON events(who) WHERE {IS_ANSWER}",
+)
 
 SCHEMA = (
     # event: the number of a `Kind`, or the name of a custom event. who, visitor: identities. order_key: of purchases
@@ -44,6 +52,7 @@ SCHEMA = (
     "CREATE INDEX events_order ON events(order_key) WHERE order_key IS NOT NULL",
     f"CREATE INDEX events_refund ON events(who) WHERE {IS_REFUND}",
     f"CREATE INDEX events_telling ON events(who) WHERE {IS_TELLING}",
+    *_MESSAGE_INDEXES,
     # key: its `identity_digest`, NULL once erased. first: the first sequence number that names it. linked: 1 if there
     # are, or were, links from or to it.
     """CREATE TABLE identities(
@@ -73,6 +82,9 @@ SCHEMA = (
     )""",
     "INSERT INTO progress VALUES (0, 0, 0, 0, 0)",
 )
+
+#: Files that knew nothing of decisions on messages get the indexes.
+UPGRADES = {1: _MESSAGE_INDEXES}
 
 INSERT_EVENT = f"INSERT INTO events VALUES ({', '.join('?' * 19)})"
 

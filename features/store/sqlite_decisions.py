@@ -16,10 +16,20 @@ from typing import Literal
 import orjson
 
 from features.people import digest as digest_of
-from features.store.base import ERASED, Decision, StoreError, Watermark
+from features.store import reserving
+from features.store.base import (
+    ERASED,
+    Choice,
+    Contact,
+    Decision,
+    Reservation,
+    Standing,
+    StoreError,
+    Watermark,
+)
 from features.store.database import Connect, Connection, Database, among, connect
 
-VERSION = 1
+VERSION = 2
 
 #: Deleting a row may move its neighbours and leave copies of them in the unused part of a page, out of reach for
 #: `erase`. So what is pruned is blanked first, and so many blank rows are left before the oldest decision that is kept.
@@ -38,7 +48,11 @@ SCHEMA = (
     "CREATE INDEX decisions_at ON decisions(at, customer, visitor, session, bundle)",
     "CREATE TABLE erased(digest INTEGER PRIMARY KEY, at INTEGER NOT NULL)",
     "CREATE TABLE texts(digest TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID",
+    *reserving.SCHEMA,
 )
+
+#: Files that only knew lists of products get the tables of contacts.
+UPGRADES = {1: reserving.SCHEMA}
 
 INSERT = "INSERT INTO decisions(at, id, customer, visitor, session, bundle, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
@@ -79,23 +93,55 @@ class SqliteDecisions:
             busy_seconds=BUSY_SECONDS,
             connect=connect,
             errors=errors,
+            upgrades=UPGRADES,
         )
         self._texts: set[str] = set()
         self._dirty = False
 
     def write(self, decision: Decision) -> None:
-        customer_id, anonymous_id, session_id = decision.customer_id, decision.anonymous_id, decision.session_id
-        row = (
-            decision.at,
-            decision.id,
-            None if customer_id is None else digest_of(customer_id),
-            None if anonymous_id is None else digest_of(anonymous_id),
-            digest_of(session_id) if session_id is not None and customer_id is anonymous_id is None else None,
-            decision.model["bundle"],
-            orjson.dumps(decision),
-        )
-        self._database.write(INSERT, row)
+        self._database.write(INSERT, _row(decision))
         self._dirty = True
+
+    def standing(self, who: Sequence[int], *, since: int) -> Standing:
+        with self._database.reading() as connection:
+            return reserving.standing(connection, who, since)
+
+    def reserve(self, reservations: Sequence[Reservation]) -> list[bool]:
+        kept = []
+        with self._database.writing() as connection:
+            for reservation in reservations:
+                kept.append(reserving.may_reserve(connection, reservation))
+                if kept[-1]:
+                    number = _insert(connection, reservation.decision)
+                    reserving.reserve(connection, number, reservation)
+        self._dirty = True
+        return kept
+
+    def revise(self, of: str, contact: Contact | None, record: Decision, *, who: Sequence[int], expected: int) -> bool:
+        with self._database.writing() as connection:
+            if reserving.version(connection, who) != expected:
+                return False
+            if contact is None:
+                done = reserving.release(connection, of, record.at)
+            else:
+                done = reserving.exchange(connection, of, contact, record.at)
+            if done:
+                _insert(connection, record)
+                reserving.touch(connection, who[0], record.at)
+        self._dirty = True
+        return done
+
+    def choice(self, decision_id: str) -> Choice | None:
+        found = self._database.read(f"{reserving.SELECT} WHERE id = ?", (decision_id,))
+        return reserving.choice_of(found[0]) if found else None
+
+    def by_key(self, key: int) -> str | None:
+        sql = "SELECT id FROM keys JOIN decisions ON number = decision WHERE key = ?"
+        found = self._database.read(sql, (key,))
+        return None if not found else found[0][0]
+
+    def used(self, budget: str, period: str) -> float:
+        return reserving.used(self._database.connection(), budget, period)
 
     def read(self, decision_id: str) -> Decision | Literal["erased"] | None:
         found = self._database.read("SELECT body FROM decisions WHERE id = ?", (decision_id,))
@@ -149,15 +195,19 @@ class SqliteDecisions:
             pruned += found
         while self._remove_some():
             pass
-        self._database.write("DELETE FROM erased WHERE at < ?", (before,))
+        for table in ("erased", "budgets", "versions"):
+            self._database.write(f"DELETE FROM {table} WHERE at < ?", (before,))
         self._dirty = True
         return pruned
 
     def _blank_some(self, before: int) -> int:
         with self._database.writing() as connection:
-            sql = "SELECT number FROM decisions WHERE at < ? AND bundle IS NOT NULL LIMIT ?"
-            found = connection.execute(sql, (before, PAGE)).fetchall()
+            # A contact that is still to be sent counts, however old its decision is.
+            sql = """SELECT number FROM decisions WHERE at < ? AND bundle IS NOT NULL
+                AND NOT EXISTS (SELECT 1 FROM choices WHERE decision = number AND until >= ?) LIMIT ?"""
+            found = connection.execute(sql, (before, before, PAGE)).fetchall()
             connection.executemany(BLANK, found)
+            reserving.forget(connection, [number for (number,) in found])
         return len(found)
 
     def _remove_some(self) -> int:
@@ -208,4 +258,24 @@ def _forget(connection: Connection, numbers: Sequence[int]) -> int:
     notes = [(digest_of(identifier), at) for identifier, at, _ in there]
     connection.executemany("INSERT INTO erased VALUES (?, ?) ON CONFLICT DO NOTHING", notes)
     connection.executemany(BLANK, [(number,) for *_, number in there])
+    reserving.forget(connection, [number for *_, number in there])
     return len(there)
+
+
+def _insert(connection: Connection, decision: Decision) -> int:
+    """Write a decision within a transaction; returns its number."""
+    return int(connection.execute(f"{INSERT} RETURNING number", _row(decision)).fetchall()[0][0])
+
+
+def _row(decision: Decision) -> tuple[object, ...]:
+    """A decision as `INSERT` takes it."""
+    customer_id, anonymous_id, session_id = decision.customer_id, decision.anonymous_id, decision.session_id
+    return (
+        decision.at,
+        decision.id,
+        None if customer_id is None else digest_of(customer_id),
+        None if anonymous_id is None else digest_of(anonymous_id),
+        digest_of(session_id) if session_id is not None and customer_id is anonymous_id is None else None,
+        decision.model["bundle"],
+        orjson.dumps(decision),
+    )

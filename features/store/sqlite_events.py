@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,15 @@ from features.store.database import Connect, Connection, Database, among, connec
 from features.store.erasing import find, forget, note
 from features.store.event_tables import (
     IN_TAIL,
+    IS_ANSWER,
     IS_LINE,
     IS_REFUND,
+    IS_SEND,
     IS_TELLING,
     NOBODY,
     SCHEMA,
     SELECT_EVENTS,
+    UPGRADES,
     VERSION,
     event_of,
 )
@@ -70,7 +74,9 @@ class SqliteEvents:
         connect: Connect = connect,
         errors: tuple[type[Exception], ...] = (sqlite3.Error,),
     ) -> None:
-        self._database = Database(path, SCHEMA, VERSION, synchronous="FULL", connect=connect, errors=errors)
+        self._database = Database(
+            path, SCHEMA, VERSION, synchronous="FULL", connect=connect, errors=errors, upgrades=UPGRADES
+        )
         self._appender = Appender(self._database)
 
     def append(self, events: Sequence[Event]) -> Appended:
@@ -162,6 +168,18 @@ class SqliteEvents:
             if not full:
                 return
             low = high + 1
+
+    def messages_of(
+        self, person: Person, *, since: int = 0, upto: int = LATEST, known_before: int = LATEST
+    ) -> list[tuple[int, Event]]:
+        found: list[tuple[int, Event]] = []
+        for who, low, high in person.spans:
+            for condition, first in ((IS_SEND, since), (IS_ANSWER, 0)):
+                sql = f"""{SELECT_EVENTS} WHERE who = ? AND seq BETWEEN ? AND ? AND time >= ? AND time < ?
+                    AND known < ? AND {condition}"""
+                limits = (who, low, min(high, upto), first, known_before, known_before)
+                found += map(event_of, self._database.read(sql, limits))
+        return sorted(found, key=itemgetter(0))
 
     def newest_time(self, person: Person, event: str, *, channel: str | None = None, first: int = 0) -> int | None:
         sql = """SELECT max(time) FROM events

@@ -654,6 +654,37 @@ class EventStoreContract:
         store.append([event("deliver", 10, order_id="o"), event("purchase", 11, customer_id="e", order_id="o")])
         assert seqs(store, store.person(customer_id="e")) == [4, 5]
 
+    # Messages
+
+    def test_messages_and_what_came_of_them(self, store: EventStore) -> None:
+        store.append(
+            [
+                event("send", 1, customer_id="c", channel="email", decision_id="d1"),
+                event("send", 5, known=7, customer_id="c", channel="sms"),
+                event("view", 6, customer_id="c"),
+                event("open", 6, customer_id="c", decision_id="d1"),
+                event("impression", 6, customer_id="c", decision_id="l1"),
+                event("click", 6, customer_id="c", decision_id="d1"),
+                event("page", 8, anonymous_id="v", decision_id="d1"),
+                event("send", 9, customer_id="other", decision_id="d1"),
+                event("identify", 9, customer_id="c", anonymous_id="v"),
+            ]
+        )
+        person = store.person(customer_id="c")
+
+        def told(**limits: int) -> list[int]:
+            return [seq for seq, _ in store.messages_of(person, **limits)]
+
+        assert told() == [1, 2, 6, 7]
+        assert told(since=5) == [2, 6, 7]
+        assert told(upto=2) == [1, 2]
+        assert told(known_before=7) == [1, 6]
+        assert store.messages_of(person)[0] == (
+            1,
+            event("send", 1, customer_id="c", channel="email", decision_id="d1"),
+        )
+        assert store.messages_of(store.person(customer_id="nobody")) == []
+
     # Settings
 
     def test_the_first_value_of_a_setting_stays(self, store: EventStore) -> None:

@@ -54,6 +54,9 @@ NAMES = [
     "identify",
     "deliver",
     "subscribe",
+    "send",
+    "open",
+    "click",
     "odd",
 ]
 EVENTS = st.builds(
@@ -69,6 +72,7 @@ EVENTS = st.builds(
     quantity=st.none() | st.sampled_from([1.0, 2.0]),
     price=st.none() | st.just(2.5),
     channel=maybe("ab"),
+    decision_id=maybe("d"),
     event_id=maybe("123456789"),
     more=st.none() | st.fixed_dictionaries({"traits": st.dictionaries(st.sampled_from("mn"), st.integers(0, 3))}),
 )
@@ -117,6 +121,11 @@ def everything(store: EventStore) -> dict[str, Any]:
         "erasures": store.erasures(),
         "erased at": [
             store.erased_at(kind, name) for kind in ("customer", "visitor", "session", "order") for name in "abcdosuvwx"
+        ],
+        "messages": [
+            store.messages_of(person, since=since, upto=upto, known_before=known_before)
+            for person in people
+            for since, upto, known_before in ((0, LATEST, LATEST), (3, LATEST, 8), (0, 4, LATEST))
         ],
         "newest times": [
             store.newest_time(person, name, channel=channel, first=first)
@@ -201,7 +210,7 @@ def test_another_version_is_refused(file: Path) -> None:
     connection = sqlite3.connect(file)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(StoreError, match="format 99, this version of Segue reads format 1; export it"):
+    with pytest.raises(StoreError, match="format 99, this version of Segue reads format 2; export it"):
         SqliteEvents(file)
 
 
