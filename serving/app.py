@@ -32,6 +32,7 @@ from recommender.live_shop import LiveShop
 from recommender.rules import read_text
 from serving import openapi
 from serving.access import SIGNATURE_HEADER, Access
+from serving.aliases import alias_routes
 from serving.champion import Answers, Champion, follow
 from serving.customers import customer_routes
 from serving.decisions import decision_routes
@@ -155,6 +156,7 @@ def create_app(
         *product_routes(
             events, access, body_limit=settings.batch_limit, clock=clock, trained=partial(_trained, champion)
         ),
+        *alias_routes(origin, settings.alias, access),
         *customer_routes(events, decisions, partial(_state_of, events, States(events)), access, clock=clock),
     ]
     app.include_router(decision_routes(decisions, Replayer(events, decisions, keeping.folder), access))

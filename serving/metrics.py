@@ -43,6 +43,7 @@ _WITH_ID = {
     "/v1/recommendations/": "/v1/recommendations/{placement}",
     "/v1/products/": "/v1/products/{id}",
     "/v1/customers/": "/v1/customers/{id}",
+    "/v1/models/": "/v1/models/{name}/aliases/{alias}",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,7 @@ from serving.event_schemas import (
     SegmentMessage,
 )
 from serving.problems import ProblemType
-from serving.schemas import ListQuery, Problem, RecommendationsAnswer, RecommendationsBody
+from serving.schemas import AliasAnswer, AliasBody, ListQuery, Problem, RecommendationsAnswer, RecommendationsBody
 
 _REF = "#/components/schemas/{model}"
 
@@ -95,7 +96,25 @@ _CALLS = (
         ErasedAnswer,
         refusals=_NAMED,
     ),
+    _Call(
+        "post",
+        "/v1/models/{name}/aliases/{alias}",
+        "move_alias",
+        "Promote a version, through the gate",
+        AliasAnswer,
+        (AliasBody,),
+        (
+            problems.INVALID_JSON,
+            problems.NOT_FOUND,
+            problems.NO_REGISTRY,
+            problems.REFUSED,
+            problems.INVALID_REQUEST,
+            problems.REGISTRY_UNAVAILABLE,
+        ),
+    ),
 )
+
+_TAGS = ("products", "customers", "models", "decisions")
 
 _EVERYWHERE = (problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.RATE_LIMITED, problems.INTERNAL)
 
@@ -150,7 +169,7 @@ def _shop() -> dict[str, Any]:
         operation = {
             "operationId": call.operation,
             "summary": call.summary,
-            "tags": [call.tag if call.tag in ("products", "customers") else "events"],
+            "tags": [call.tag if call.tag in _TAGS else "events"],
             "security": [{}, {"key": []}],
             "parameters": _parameters(call),
             "responses": responses,
@@ -164,8 +183,8 @@ def _shop() -> dict[str, Any]:
 
 
 def _parameters(call: _Call) -> list[dict[str, Any]]:
-    if "{id}" in call.path:
-        return [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}]
+    if named := re.findall(r"\{(\w+)\}", call.path):
+        return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in named]
     if call.path == "/v1/customers":
         return [{"name": "anonymous_id", "in": "query", "required": True, "schema": {"type": "string"}}]
     return [_signature()] if call.answer is EventsAnswer else []

@@ -36,6 +36,8 @@ NOT_FOUND = ProblemType("not-found", 404, "There is nothing at this address")
 UNKNOWN_PLACEMENT = ProblemType("unknown-placement", 404, "There is no such placement")  # 422 inside a body
 UNKNOWN_DECISION = ProblemType("unknown-decision", 404, "There is no such decision")
 METHOD_NOT_ALLOWED = ProblemType("method-not-allowed", 405, "This address has no such method")
+NO_REGISTRY = ProblemType("no-registry", 409, "There is no registry to change")
+REFUSED = ProblemType("promotion-refused", 409, "The gate refuses this version")
 NOT_REPLAYABLE = ProblemType("not-replayable", 409, "This decision cannot be made again")
 ERASED = ProblemType("erased", 410, "This was erased")
 TOO_LARGE = ProblemType("too-large", 413, "The body is too large")
@@ -55,6 +57,8 @@ PROBLEM_TYPES = (
     UNKNOWN_PLACEMENT,
     UNKNOWN_DECISION,
     METHOD_NOT_ALLOWED,
+    NO_REGISTRY,
+    REFUSED,
     NOT_REPLAYABLE,
     ERASED,
     TOO_LARGE,

@@ -11,17 +11,20 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from features.gate import ModelVersion, UnknownModelError
 from serving.origins import OriginError, Registered, Release
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+_Found = TypeVar("_Found")
 
 #: The file that tells the bundle's folder from all else that an MLflow model holds.
 MANIFEST = "manifest.json"
@@ -103,6 +106,61 @@ class Registry:
                 for one in sorted(found, key=lambda one: int(one.version), reverse=True)
             ]
 
+    def aliased(self, alias: str) -> Aliased:
+        """The registry as the gate sees it, which moves one alias."""
+        return Aliased(self, alias)
+
+    def move(self, name: str, alias: str, version: int) -> None:
+        """Give an alias to a version, whatever had it."""
+        with self._asking():
+            self._client.set_registered_model_alias(name, alias, str(version))
+
+    def mark_champion(self, name: str, version: int) -> None:
+        """Remember that a version was champion."""
+        with self._asking():
+            self._client.set_model_version_tag(name, str(version), "was_champion", "true")
+
+    def holder(self, name: str, alias: str) -> int | None:
+        """The version that has an alias; None if none has, or there is no such model."""
+        with self._asking():
+            found = self._or_none(lambda: self._client.get_registered_model(name))
+            return None if found is None or alias not in found.aliases else int(found.aliases[alias])
+
+    def version(self, name: str, version: int) -> ModelVersion:
+        """One version, with its evidence.
+
+        Raises:
+            UnknownModelError: there is none.
+            OriginError: no answer.
+        """
+        with self._asking():
+            found = self._or_none(lambda: self._client.get_model_version(name, str(version)))
+            model = self._or_none(lambda: self._client.get_registered_model(name))
+        if found is None or model is None:
+            raise UnknownModelError(f"there is no version {version} of a model named {name!r}")
+        return ModelVersion(
+            name=name,
+            version=version,
+            aliases=tuple(sorted(alias for alias, holder in model.aliases.items() if int(holder) == version)),
+            was_champion=found.tags.get("was_champion") == "true",
+            verdict=found.tags.get("verdict"),
+            config=found.tags.get("config"),
+            data=found.tags.get("data"),
+            run_id=found.run_id or None,
+            created=int(found.creation_timestamp),
+        )
+
+    def _or_none(self, ask: Callable[[], _Found]) -> _Found | None:
+        """What MLflow finds, None where it says that there is no such thing."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return ask()
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+
     def _download(self, release: Release, folder: Path) -> None:
         with self._asking():
             from mlflow.artifacts import download_artifacts
@@ -132,6 +190,31 @@ class Registry:
             first_line = str(error).partition("\n")[0]
             first_line = first_line.replace(self._tracking_uri, self._shown)
             raise OriginError(f"{self._shown}: {type(error).__name__}: {first_line}") from error
+
+
+class Aliased:
+    """`features.gate.Registry` over one alias: who has it is the champion."""
+
+    def __init__(self, registry: Registry, alias: str) -> None:
+        self._registry = registry
+        self._alias = alias
+
+    def version(self, name: str, version: int) -> ModelVersion:
+        """One version."""
+        return self._registry.version(name, version)
+
+    def champion(self, name: str) -> ModelVersion | None:
+        """The version that has the alias."""
+        version = self._registry.holder(name, self._alias)
+        return None if version is None else self._registry.version(name, version)
+
+    def crown(self, name: str, version: int) -> None:
+        """Move the alias. MLflow cannot compare and swap: of two promotions in the same instant the later one wins."""
+        before = self._registry.holder(name, self._alias)
+        if before is not None:  # first, so that a crash in between cannot lose the way back
+            self._registry.mark_champion(name, before)
+        self._registry.move(name, self._alias, version)
+        self._registry.mark_champion(name, version)
 
 
 def _without_password(uri: str) -> str:

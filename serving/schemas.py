@@ -208,6 +208,23 @@ class VersionAnswer(BaseModel):
     run_id: str | None = None
 
 
+class AliasBody(_Body):
+    """The version that is to have an alias."""
+
+    version: Annotated[int, Field(ge=1)] = Field(description="As /v1/models lists it.", examples=[3])
+
+
+class AliasAnswer(BaseModel):
+    """The alias was moved, or was there already."""
+
+    name: str
+    alias: str
+    version: int
+    previous: int | None = Field(description="The version that had it before.")
+    returned: bool = Field(description="It had the alias before, so no evidence was asked for.")
+    verdict: dict[str, Any] | None = Field(description="The evidence stored when the version was trained.")
+
+
 class ServedModel(BaseModel):
     """A model this process answers from."""
 

@@ -41,7 +41,7 @@ from recommender.rules import Rule, Rules, parse_rules
 from recommender.sources.base import Source
 from serving.messages import read_messages
 from serving.products import product_of
-from serving.schemas import ListQuery, RecommendationsBody
+from serving.schemas import AliasBody, ListQuery, RecommendationsBody
 from tests import shops
 from tests.recommender.sources.contract import SourceContract
 from training.cli import application
@@ -151,6 +151,8 @@ def test_requests_are_understood(page: Path) -> None:
             product_of(body, path.rpartition("/")[2])
         elif path.startswith("/v1/events"):
             assert all(isinstance(message, list) for message in read_messages(body, 0).messages)
+        elif path.startswith("/v1/models/"):
+            AliasBody.model_validate(body)
         else:
             asked = RecommendationsBody.model_validate(body)
             assert {block.placement for block in asked.blocks} <= set(DEFAULTS.placements)

@@ -6,14 +6,17 @@ import os
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 from mlflow import MlflowClient
 
+from features.gate import Difference, Verdict
 from serving.origins import OriginError
-from serving.registry import Registry
+from serving.registry import Aliased, Registry
 from serving.settings import Settings
 from tests.serving.shelves import put_shelf, serving
 from tests.serving.test_recommendations import assert_problem, ids
+from tests.training.registries import RegistryContract
 
 
 @pytest.fixture
@@ -142,3 +145,87 @@ async def test_a_registry_that_does_not_answer_is_a_problem_of_models_only(setti
         assert_problem(answer, 503, "registry-unavailable")
         assert int(answer.headers["retry-after"]) > 0
         assert (await client.get("/health/live")).status_code == 200
+
+
+class TestTheGateOfServing(RegistryContract):
+    """The same rules as those of the registry of training."""
+
+    @pytest.fixture
+    def registry(self, mlflow_uri: str, mlflow_client: MlflowClient, tmp_path: Path) -> Aliased:
+        mlflow_client.create_registered_model("recommender")
+        for product in ("comb", "brush"):
+            register(mlflow_client, put_shelf(tmp_path / product, [product]))
+        return Registry(mlflow_uri, "champion", tmp_path / "cache").aliased("champion")
+
+
+def verdict(*, champion_version: int | None, low: float) -> str:
+    return Verdict.of(
+        champion_version=champion_version,
+        metric="ndcg@10",
+        split="temporal",
+        challenger=0.2,
+        champion=0.2,
+        difference=Difference(value=low + 0.01, ci=(low, low + 0.02)),
+        rows=500,
+    ).model_dump_json()
+
+
+@pytest.mark.anyio
+async def test_an_alias_is_moved_through_the_gate(
+    settings: Settings, mlflow_uri: str, mlflow_client: MlflowClient, tmp_path: Path
+) -> None:
+    mlflow_client.create_registered_model("recommender")
+    evidence = [verdict(champion_version=None, low=0.0), verdict(champion_version=1, low=-0.1), None]
+    for number, found in enumerate(evidence):
+        folder = put_shelf(tmp_path / str(number), ["comb"])
+        tags = {} if found is None else {"verdict": found}
+        mlflow_client.create_model_version("recommender", str(folder), tags=tags)
+    followed = settings.model_copy(update={"bundles": (), "tracking_uri": mlflow_uri})
+    async with serving(followed) as client:
+
+        async def move(version: object, alias: str = "champion", name: str = "recommender") -> httpx.Response:
+            return await client.post(f"/v1/models/{name}/aliases/{alias}", json={"version": version})
+
+        assert_problem(await move(3), 409, "promotion-refused")
+        assert (await move(3)).json()["reason"] == "no-evidence"
+        first = await move(1)
+        assert (first.status_code, first.json()["previous"], first.json()["returned"]) == (200, None, False)
+        refused = (await move(2)).json()
+        assert refused["reason"] == "not-better"
+        assert refused["verdict"]["difference"]["ci"] == [-0.1, -0.08]
+        assert mlflow_client.get_model_version_by_alias("recommender", "champion").version == 1
+        assert (await move(1)).json()["returned"]
+        # Other aliases are labels: nothing is served by them.
+        assert (await move(3, "challenger")).json()["previous"] is None
+        assert (await move(2, "challenger")).json() == {
+            "name": "recommender",
+            "alias": "challenger",
+            "version": 2,
+            "previous": 3,
+            "returned": False,
+            "verdict": refused["verdict"],
+        }
+        assert_problem(await move(9), 404, "not-found")
+        assert_problem(await move(9, "challenger"), 404, "not-found")
+        assert_problem(await move(1, name="unheard of"), 404, "not-found")
+        assert_problem(await move(0), 422, "invalid-request")
+        assert_problem(await move("x"), 422, "invalid-request")
+
+
+@pytest.mark.anyio
+async def test_the_alias_that_is_served_stands_behind_the_gate_too(
+    settings: Settings, mlflow_uri: str, mlflow_client: MlflowClient, tmp_path: Path
+) -> None:
+    register(mlflow_client, put_shelf(tmp_path / "b", ["comb"]), first=True)
+    followed = settings.model_copy(update={"bundles": (), "tracking_uri": mlflow_uri, "alias": "live"})
+    async with serving(followed) as client:
+        assert_problem(
+            await client.post("/v1/models/recommender/aliases/live", json={"version": 1}), 409, "promotion-refused"
+        )
+
+
+@pytest.mark.anyio
+async def test_bundle_folders_have_no_aliases(settings: Settings) -> None:
+    async with serving(settings) as client:
+        answer = await client.post("/v1/models/recommender/aliases/champion", json={"version": 1})
+        assert_problem(answer, 409, "no-registry")

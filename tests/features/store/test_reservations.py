@@ -217,7 +217,7 @@ STEPS = st.lists(
 @given(steps=STEPS)
 def test_sqlite_says_what_memory_says(steps: Sequence[Any], tmp_path_factory: pytest.TempPathFactory) -> None:
     file = tmp_path_factory.mktemp("home") / "decisions.db"
-    stores = [MemoryDecisions(), SqliteDecisions(file), SqliteDecisions(file)]
+    stores: list[MemoryDecisions | SqliteDecisions] = [MemoryDecisions(), SqliteDecisions(file), SqliteDecisions(file)]
     for number, (what, whose, behind, amount, contact, earlier) in enumerate(steps, start=1):
         who, name = (identity_digest("customer", str(whose)),), str(whose)
         said = []
