@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import linprog
 
-from nba.budgets import ROUNDING, Budgets, Options, Plan, plan
+from nba.budgets import ROUNDING, Budgets, Options, Plan, kept_to, plan
 
 Floats = NDArray[np.float64]
 
@@ -56,6 +56,15 @@ def test_among_equals_those_who_stand_first_get_what_there_is() -> None:
     done = planned(np.tile([0.0, 1.0], (10, 1)), budgets([4], [[0, 1]]))
     assert done.arm.tolist() == [1, 1, 1, 1, 0, 0, 0, 0, 0, 0]
     assert done.value == done.bound == 4
+
+
+def test_whoever_loses_least_for_what_they_free_gives_way() -> None:
+    value = np.full((3, 4), -np.inf, dtype=np.float32)
+    value[:, 0] = 0
+    value[[0, 1, 2], [1, 2, 3]] = [3, 2, 2.5]
+    choice = np.array([1, 2, 3], dtype=np.int16)
+    kept_to(value, choice, np.array([[0.0, 3, 1, 2]]), np.array([3.0]), np.zeros(1))
+    assert choice.tolist() == [0, 2, 3], "the first loses 3, but only 1 a unit"
 
 
 def test_without_budgets_and_without_limits_everyone_gets_their_best() -> None:
