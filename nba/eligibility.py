@@ -1,0 +1,112 @@
+"""Which arms may be chosen for whom, whatever the hour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.catalogue import Column
+from features.events import DAY
+from features.filters import evaluate
+from nba.asked import Asked
+from nba.codes import Code
+from nba.config import NbaConfig
+from nba.crowd import Crowd
+from nba.menu import Menu
+
+Mask = NDArray[np.bool_]
+Codes = NDArray[np.int8]
+Floats = NDArray[np.float64]
+
+
+def eligible(
+    asked: Asked,
+    crowd: Crowd,
+    known: Mapping[str, Column],
+    menu: Menu,
+    config: NbaConfig,
+    *,
+    cost: Floats,
+    allowed: Mask | None = None,
+) -> Codes:
+    """The first reason against each arm, int8[n, A] of `nba.codes.Code`; 0 where there is none. Hold is always open.
+
+    Args:
+        asked: actions, channels and constraints of the request.
+        crowd: n customers.
+        known: what expressions name (`nba.known`).
+        menu: A arms.
+        config: the expressions.
+        cost: float64[A], of a contact.
+        allowed: bool[n, A] or bool[A], what may be chosen beside all this; None: everything.
+    """
+    n = len(crowd)
+    codes: Codes = np.zeros((n, len(menu.arms)), dtype=np.int8)
+    exclude(codes, _not_asked(asked, menu, config))
+    exclude(codes, np.where(menu.action < 0, np.int8(Code.NOT_IN_CATALOGUE), np.int8(0)))
+    if allowed is not None:
+        exclude(codes, np.where(allowed, np.int8(0), np.int8(Code.NOT_OFFERED)))
+    for place, action in enumerate(menu.actions):
+        if action.config.eligible is not None and (codes[:, action.arms] == 0).any():
+            holds = evaluate(action.config.eligible, known, n, category_column=None)
+            if not holds.all():
+                exclude(
+                    codes, np.where(~holds[:, None] & (menu.action == place), np.int8(Code.NOT_ELIGIBLE), np.int8(0))
+                )
+    exclude(codes, _unreached(crowd, known, menu)[:, menu.channel])
+    limit = asked.constraints.max_cost
+    if limit is not None:
+        exclude(codes, np.where(cost > limit, np.int8(Code.TOO_COSTLY), np.int8(0)))
+    coupons = config.policy.coupons
+    if coupons is not None and menu.coupon.any():
+        full = _coupons_given(crowd, menu, round(config.policy.coupon_days * DAY)) >= coupons
+        exclude(codes, np.where(full[:, None] & menu.coupon, np.int8(Code.TOO_MANY_COUPONS), np.int8(0)))
+    codes[:, 0] = Code.OPEN
+    return codes
+
+
+def exclude(codes: Codes, reasons: Codes) -> None:
+    """Put reasons, int8[n, A] or int8[A], where there is none yet."""
+    np.copyto(codes, reasons, where=codes == 0)
+
+
+def _not_asked(asked: Asked, menu: Menu, config: NbaConfig) -> Codes:
+    """int8[A]."""
+    codes = np.zeros(len(menu.arms), dtype=np.int8)
+    if asked.channels is not None:
+        wanted = np.array([*(name in asked.channels for name in menu.arms.channels), True])
+        codes[~wanted[menu.channel]] = Code.CHANNEL_NOT_ASKED
+    if asked.actions is not None or asked.journey is not None:
+        wanted = np.array([*(asked.wants(text, config) for text in menu.arms.actions), True])
+        codes[~wanted[menu.arms.action]] = Code.NOT_ASKED
+    return codes
+
+
+def _unreached(crowd: Crowd, known: Mapping[str, Column], menu: Menu) -> Codes:
+    """int8[n, C + 1], what speaks against each channel."""
+    n = len(crowd)
+    codes = np.zeros((n, len(menu.channels) + 1), dtype=np.int8)
+    here = {name: place for place, name in enumerate(crowd.channels)}
+    for place, (name, channel) in enumerate(zip(menu.arms.channels, menu.channels, strict=True)):
+        if channel.consent:
+            column = here.get(name)
+            if column is None:
+                codes[:, place] = Code.NO_CONSENT
+            else:
+                codes[~crowd.reachable[:, column], place] = Code.NOT_REACHABLE
+                codes[~crowd.consented[:, column], place] = Code.NO_CONSENT
+        if channel.requires is not None:
+            holds = evaluate(channel.requires, known, n, category_column=None)
+            codes[~holds & (codes[:, place] == 0), place] = Code.CHANNEL_NOT_APPLICABLE
+    return codes
+
+
+def _coupons_given(crowd: Crowd, menu: Menu, length: int) -> NDArray[np.int64]:
+    """int64[n], coupons given in the ``length`` microseconds before now, or promised."""
+    contacts = crowd.contacts
+    coupon = np.array([*(text in menu.coupons for text in contacts.actions), False])[contacts.action]
+    owner = contacts.owner[coupon]
+    recent = contacts.time[coupon] > crowd.at[owner] - length
+    return np.bincount(owner[recent], minlength=len(crowd))

@@ -1,0 +1,119 @@
+"""A real, simple model of what contacts are worth, and crowds by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+
+from features.catalogue import Column
+from features.slots import CUSTOMER
+from nba.arms import Arms, split_label
+from nba.config import NbaConfig
+from nba.crowd import Contacts, Crowd
+from nba.values import DAY_HOURS, HOUR_CELLS, Values
+
+
+@dataclass(frozen=True)
+class PriorModel:
+    """What the configuration says an action adds, the same for everybody but for what hours they like.
+
+    Attributes:
+        config: prior values and costs.
+        attend: chance of a contact to be attended, by channel; 0.2 where nothing is said.
+        best_hour: hour of the day at which everybody is twice as likely to attend, by channel; none where not said.
+        gain: added by label, instead of the prior value.
+        base: expected value of holding.
+        attention: margin lost to each contact.
+    """
+
+    config: NbaConfig
+    attend: Mapping[str, float] = field(default_factory=dict)
+    best_hour: Mapping[str, int] = field(default_factory=dict)
+    gain: Mapping[str, float] = field(default_factory=dict)
+    base: float = 1.0
+    attention: float = 0.0
+
+    @property
+    def arms(self) -> Arms:
+        """Those of the configuration."""
+        return self.config.arms
+
+    def values(self, crowd: Crowd) -> Values:
+        """The same for everybody."""
+        arms, n = self.arms, len(crowd)
+        gain = [self.gain.get(text, self.config.actions[split_label(text)[0]].value) for text in arms.actions]
+        lift = np.ones((n, len(arms.channels) + 1, HOUR_CELLS), dtype=np.float32)
+        for place, channel in enumerate(arms.channels):
+            hour = self.best_hour.get(channel)
+            if hour is not None:
+                lift[:, place] = np.where(np.arange(HOUR_CELLS) % DAY_HOURS == hour, 2.0, 22 / 23)
+        return Values(
+            base=np.full(n, self.base),
+            gain=np.tile(np.array(gain, dtype=np.float64), (n, 1)),
+            gain_error=np.full((n, len(gain)), 0.1),
+            attend=np.tile(np.array([*(self.attend.get(name, 0.2) for name in arms.channels), 0.2]), (n, 1)),
+            lift=lift,
+            cost=self.config.contact_costs(arms),
+            attention=np.full((n, len(arms.channels) + 1), self.attention),
+        )
+
+
+def moment(text: str) -> int:
+    """Microseconds since 1970 of a time in UTC, such as ``2026-03-01 09:30``."""
+    return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1_000_000
+
+
+def contacts_of(rows: Sequence[Sequence[tuple[int, str | None, str | None, bool]]]) -> Contacts:
+    """Of each customer (time, label, channel, answered), in any order."""
+    actions = sorted({label for row in rows for _, label, _, _ in row if label is not None})
+    channels = sorted({channel for row in rows for _, _, channel, _ in row if channel is not None})
+    flat = [one for row in rows for one in sorted(row, key=lambda contact: contact[0])]
+    return Contacts(
+        start=np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64),
+        time=np.array([time for time, *_ in flat], dtype=np.int64),
+        action=np.array([-1 if label is None else actions.index(label) for _, label, _, _ in flat], dtype=np.int32),
+        channel=np.array(
+            [-1 if channel is None else channels.index(channel) for _, _, channel, _ in flat], dtype=np.int32
+        ),
+        answered=np.array([answered for *_, answered in flat], dtype=np.bool_),
+        actions=tuple(actions),
+        channels=tuple(channels),
+    )
+
+
+def crowd_of(
+    at: Sequence[int],
+    *,
+    channels: Sequence[str],
+    state: Mapping[str, Sequence[float]] | None = None,
+    attributes: Mapping[str, Column] | None = None,
+    zones: Sequence[str | None] | None = None,
+    consented: Sequence[Sequence[bool]] | None = None,
+    reachable: Sequence[Sequence[bool]] | None = None,
+    contacts: Contacts | None = None,
+    ids: Sequence[str] | None = None,
+) -> Crowd:
+    """Customers by hand: everybody agreed to everything, counts are 0 and the rest of the state is null."""
+    n = len(at)
+    table = np.full((n, len(CUSTOMER.features)), np.nan)
+    for place, name in enumerate(CUSTOMER.features):
+        if not name.startswith(("since_", "known_", "last_", "active_", "opening_")):
+            table[:, place] = 0.0
+        if state is not None and name in state:
+            table[:, place] = state[name]
+    everything = np.ones((n, len(channels)), dtype=np.bool_)
+    return Crowd(
+        ids=[f"c{row}" for row in range(n)] if ids is None else ids,
+        at=np.array(at, dtype=np.int64),
+        names=CUSTOMER.features,
+        state=table,
+        attributes=attributes or {},
+        zones=[None] * n if zones is None else zones,
+        channels=tuple(channels),
+        consented=everything if consented is None else np.array(consented, dtype=np.bool_),
+        reachable=everything if reachable is None else np.array(reachable, dtype=np.bool_),
+        contacts=Contacts.none(n) if contacts is None else contacts,
+    )
