@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -169,6 +169,20 @@ class _Table:
         square = (counts @ self.products * slope[:, self.left] * slope[:, self.right] * twice).sum(axis=1)
         # Where every cluster has the same ratio the square is 0 up to rounding, of either sign.
         return np.stack([ratio.sum(axis=1), np.sqrt(np.maximum(square, 0))])
+
+
+def resampled(
+    cluster: NDArray[np.int32] | NDArray[np.int64], rng: np.random.Generator, resamples: int
+) -> Iterator[tuple[Floats, NDArray[np.int64]]]:
+    """Resamples for statistics of other kinds, block by block: what is drawn, and how to give it to rows.
+
+    Yields (counts, place): float64[b, clusters], how often a cluster is drawn, and int64[n], the cluster of a row;
+    ``counts[:, place]`` is float64[b, n], small enough to be held.
+    """
+    names, place = np.unique(cluster, return_inverse=True)
+    step = max(1, _BLOCK // len(cluster))
+    for start in range(0, resamples, step):
+        yield _draws(len(names), min(step, resamples - start), rng), place
 
 
 def _draws(n: int, size: int, rng: np.random.Generator) -> Floats:
