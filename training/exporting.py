@@ -18,22 +18,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.contract import CUSTOMERS, EVENTS, PRODUCTS, Form, Table
+from features.events import SECOND
 from features.files import DatasetError, text_of
 from features.store.base import ERASED, DecisionStore, Event, EventStore, Json
+from training.arrow_types import ARROW_TYPES
 from training.evaluate import Report
 from training.importing import NO_ID, is_customer_row
+from training.message_log import write_messages
 
 #: Rows in memory at a time.
 CHUNK = 50_000
-
-_TYPES = {
-    Form.ID: pa.string(),
-    Form.TEXT: pa.string(),
-    Form.NUMBER: pa.float64(),
-    Form.TIME: pa.timestamp("us", tz="UTC"),
-    Form.FLAG: pa.bool_(),
-    Form.TAGS: pa.list_(pa.string()),
-}
 
 
 @dataclass(frozen=True)
@@ -43,10 +37,15 @@ class Exported:
     events: int
     customers: int
     products: int
+    messages: int = 0
 
 
-def export_dataset(store: EventStore, decisions: DecisionStore, out: Path, report: Report) -> Exported:
+def export_dataset(
+    store: EventStore, decisions: DecisionStore, out: Path, report: Report, *, now: datetime | None = None
+) -> Exported:
     """Write the shop as a dataset: ``events.parquet``, ``customers.parquet`` and ``products.parquet``.
+
+    Decisions on the next action, if there are any, become ``messages.parquet`` (`training.message_log`).
 
     Events up to now, and beside those that name a decision and a product of its answer (impressions, clicks …) at which
     ``rank`` it stood there and with which ``propensity``; customers with the traits known of them, and ``consents`` or
@@ -58,6 +57,7 @@ def export_dataset(store: EventStore, decisions: DecisionStore, out: Path, repor
         decisions: its log of decisions.
         out: the folder; not there, or empty. Appears when all is written.
         report: told of the progress.
+        now: with a time zone; None: no messages.
 
     Raises:
         DatasetError: the folder is not empty, or somebody was erased meanwhile.
@@ -71,13 +71,17 @@ def export_dataset(store: EventStore, decisions: DecisionStore, out: Path, repor
         events = _write_events(store, _Shown(decisions), unfinished / "events.parquet", report)
         customers = _write_customers(store, unfinished / "customers.parquet", report)
         products = _write_products(store, unfinished / "products.parquet", report)
+        messages = 0
+        if now is not None and decisions.ids(limit=1, actions=True):
+            micros = round(now.timestamp() * SECOND)
+            messages = write_messages(store, decisions, unfinished / "messages.parquet", now=micros, report=report)
         if store.erased() != erased:
             raise DatasetError("somebody was erased while the log was written; export it again")
         unfinished.chmod(0o755)
         unfinished.replace(out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    return Exported(events, customers, products)
+    return Exported(events, customers, products, messages)
 
 
 class _Shown:
@@ -111,7 +115,7 @@ class _Shown:
 
 def _write_events(store: EventStore, shown: _Shown, file: Path, report: Report) -> int:
     end, after, written = store.watermark().seq, 0, 0
-    columns = [(column.name, _TYPES[column.form]) for column in EVENTS.columns]
+    columns = [(column.name, ARROW_TYPES[column.form]) for column in EVENTS.columns]
     schema = pa.schema([*columns, ("rank", pa.int32()), ("propensity", pa.float64())])
     with pq.ParquetWriter(file, schema) as writer:
         while after < end and (rows := store.rows(after, CHUNK)):
@@ -177,7 +181,7 @@ def _write_products(store: EventStore, file: Path, report: Report) -> int:
 def _write_table(table: Table, rows: Callable[[], Iterable[Json]], file: Path) -> int:
     """Write rows of a table with attributes, read twice: for the columns there are, and to write them."""
     forms = _forms(table, rows())
-    schema = pa.schema([(name, _TYPES[form]) for name, form in forms.items()])
+    schema = pa.schema([(name, ARROW_TYPES[form]) for name, form in forms.items()])
     written = 0
     with pq.ParquetWriter(file, schema) as writer:
         left = iter(rows())

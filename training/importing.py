@@ -19,6 +19,7 @@ from features.dataset import Dataset
 from features.events import SECOND, Kind
 from features.store.base import Event, EventStore, Json
 from training.evaluate import Report
+from training.message_events import told_by_messages, told_by_opens
 
 #: Rows in one transaction.
 CHUNK = 10_000
@@ -32,15 +33,25 @@ _COLUMNS = (
     "price", "currency", "channel", "event_id", "placement", "decision_id",
 )  # fmt: skip
 
+_DTYPES = {"quantity": "float64", "price": "float64", "more": "object"}
+
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import did: events and customers new to the store, events that were there, products that changed."""
+    """What an import did.
+
+    Attributes:
+        events: new to the store; of them ``told`` are what messages and opens tell.
+        duplicates: events that were there.
+        customers: new or changed.
+        products: changed.
+    """
 
     events: int
     duplicates: int
     customers: int
     products: int
+    told: int = 0
 
 
 def moment_of(dataset: Dataset, folder: Path, *, now: datetime) -> datetime:
@@ -68,7 +79,8 @@ def import_dataset(dataset: Dataset, store: EventStore, *, at: datetime, report:
     Events go in as they became known, those of one moment in canonical order; one without event_id gets one made of
     what it says, and equal rows are numbered. Customers become identify events and products become product changes,
     both as of ``at``: what the live shop said later stays. A row that says what it said in the last import says nothing
-    new, also where the live shop has said otherwise since.
+    new, also where the live shop has said otherwise since. Messages and opens become events
+    (`training.message_events`).
 
     Args:
         dataset: as read.
@@ -79,9 +91,29 @@ def import_dataset(dataset: Dataset, store: EventStore, *, at: datetime, report:
     micros = round(at.timestamp() * SECOND)
     products = _import_products(dataset.products, store, micros, report)
     rows = _CustomerRows(store) if dataset.customers is not None else None
-    events, duplicates = _import_events(dataset.events, store, report)
+    events, duplicates = _import_events(dataset.events, "events", store, report)
+    told, known = _import_events(_told(dataset), "messages", store, report)
     customers = 0 if rows is None else _import_customers(dataset.customers, rows, store, micros, report)
-    return Imported(events, duplicates, customers, products)
+    return Imported(events + told, duplicates + known, customers, products, told)
+
+
+def _told(dataset: Dataset) -> pd.DataFrame | None:
+    """What messages and opens tell, with all columns of events."""
+    parts = []
+    if dataset.messages is not None:
+        parts.append(told_by_messages(dataset.messages, dataset.events))
+    if dataset.opens is not None:
+        parts.append(told_by_opens(dataset.opens))
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return None
+    told = pd.concat(parts, ignore_index=True)
+    absent: dict[str, pd.Series[Any]] = {
+        name: pd.Series(1.0 if name == "quantity" else None, index=told.index, dtype=_DTYPES.get(name, "str"))
+        for name in (*_COLUMNS, "more")
+        if name not in told
+    }
+    return told.assign(**absent)
 
 
 def _import_products(table: pd.DataFrame | None, store: EventStore, at: int, report: Report) -> int:
@@ -177,14 +209,15 @@ def _digest(said: Json) -> bytes:
     return hashlib.blake2b(orjson.dumps(said, option=orjson.OPT_SORT_KEYS), digest_size=8).digest()
 
 
-def _import_events(table: pd.DataFrame | None, store: EventStore, report: Report) -> tuple[int, int]:
+def _import_events(table: pd.DataFrame | None, name: str, store: EventStore, report: Report) -> tuple[int, int]:
     if table is None:
         return 0, 0
     table = _in_order(table)
     numbers = _numbers_among_equals(table)
     accepted = 0
-    for rows in _chunks(table, "events", report):
-        events = [_event(row, number) for row, number in zip(_rows(rows), numbers[rows.index], strict=True)]
+    for rows in _chunks(table, name, report):
+        more = _cells(rows["more"]) if "more" in rows else [None] * len(rows)
+        events = [_event(*said) for said in zip(_rows(rows), numbers[rows.index], more, strict=True)]
         accepted += sum(store.append(events).accepted)
     return accepted, len(table) - accepted
 
@@ -218,7 +251,7 @@ def _content(row: tuple[Any, ...]) -> str:
     return hashlib.blake2b(orjson.dumps(row), digest_size=16).hexdigest()
 
 
-def _event(row: tuple[Any, ...], number: int) -> Event:
+def _event(row: tuple[Any, ...], number: int, more: Json | None) -> Event:
     name, time, known, customer, anonymous, session, product, order, quantity, price = row[:10]
     currency, channel, event_id, placement, decision = row[10:]
     return Event(
@@ -237,6 +270,7 @@ def _event(row: tuple[Any, ...], number: int) -> Event:
         event_id=event_id if event_id is not None else f"{NO_ID}{_content(row)}:{number}",
         placement=placement,
         decision_id=decision,
+        more=more,
     )
 
 

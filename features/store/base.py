@@ -512,8 +512,11 @@ class DecisionStore(Protocol):
         """A decision, `ERASED`, or None if there never was one of that id (or it was pruned)."""
         ...
 
-    def ids(self, *, after: int = 0, limit: int = 10_000) -> list[tuple[int, str]]:
-        """(number, id) of the decisions numbered above ``after``, in the order they were written."""
+    def ids(self, *, after: int = 0, limit: int = 10_000, actions: bool = False) -> list[tuple[int, str]]:
+        """(number, id) of the decisions numbered above ``after``, in the order they were written.
+
+        ``actions``: only those on the next action.
+        """
         ...
 
     def keep_text(self, text: str) -> str:

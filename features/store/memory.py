@@ -7,6 +7,7 @@ import hashlib
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -537,9 +538,14 @@ class MemoryDecisions:
                 return self._decisions[decision_id][1]
             return ERASED if decision_id in self._erased else None
 
-    def ids(self, *, after: int = 0, limit: int = 10_000) -> list[tuple[int, str]]:
+    def ids(self, *, after: int = 0, limit: int = 10_000, actions: bool = False) -> list[tuple[int, str]]:
         with self._lock:
-            return [(number, decision.id) for number, decision in self._decisions.values() if number > after][:limit]
+            found = (
+                (number, name)
+                for name, (number, _) in self._decisions.items()
+                if number > after and (not actions or name in self._choices)
+            )
+            return list(islice(found, limit))
 
     def keep_text(self, text: str) -> str:
         with self._lock:

@@ -151,8 +151,9 @@ class SqliteDecisions:
         erased = self._database.read("SELECT 1 FROM erased WHERE digest = ?", (digest_of(decision_id),))
         return ERASED if erased else None
 
-    def ids(self, *, after: int = 0, limit: int = 10_000) -> list[tuple[int, str]]:
-        sql = "SELECT number, id FROM decisions WHERE number > ? AND id IS NOT NULL ORDER BY number LIMIT ?"
+    def ids(self, *, after: int = 0, limit: int = 10_000, actions: bool = False) -> list[tuple[int, str]]:
+        only = "AND number IN (SELECT decision FROM choices)" if actions else ""
+        sql = f"SELECT number, id FROM decisions WHERE number > ? AND id IS NOT NULL {only} ORDER BY number LIMIT ?"
         return [(number, identifier) for number, identifier in self._database.read(sql, (after, limit))]
 
     def keep_text(self, text: str) -> str:

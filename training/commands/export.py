@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -22,9 +23,9 @@ def export(
     """Write the log of the live shop by the dataset contract, so that what was served becomes training data.
 
     Events with the moment each became known, and for impressions and clicks that name their decision the rank and
-    propensity of the product; customers with what was said of them; products as they were put. Nothing of erased
-    people. An export holds only what was imported or came live: training on it without having imported the history
-    forgets what the champion was trained on.
+    propensity of the product; customers with what was said of them; products as they were put; decisions on the next
+    action with what came of them, as messages. Nothing of erased people. An export holds only what was imported or came
+    live: training on it without having imported the history forgets what the champion was trained on.
     """
     from features.store.base import StoreError
     from features.store.sqlite import SqliteDecisions, SqliteEvents
@@ -39,11 +40,14 @@ def export(
     store, decisions = SqliteEvents(file), SqliteDecisions(home / "decisions.db")
     try:
         with terminal.progress() as report:
-            done = export_dataset(store, decisions, out, report)
+            done = export_dataset(store, decisions, out, report, now=datetime.now(UTC))
     finally:
         store.close()
         decisions.close()
-    terminal.show(f"{done.events:,} events, {done.customers:,} customers and {done.products:,} products in {out}")
+    terminal.show(
+        f"{done.events:,} events, {done.customers:,} customers, {done.products:,} products and "
+        f"{done.messages:,} decisions in {out}"
+    )
     terminal.result({"folder": str(out), **asdict(done)})
 
 

@@ -15,7 +15,8 @@ from training.home import rejected_folder, segue_home
 def import_(data: Data, rejected: Rejected = None, json: Json = False) -> None:
     """Put the history of a shop into the store in SEGUE_HOME, which is made if it is not there.
 
-    Events, products and customers; what is there already changes nothing, so an import that was cut short is run again.
+    Events, products and customers, and what messages and opens tell, as events; what is there already changes nothing,
+    so an import that was cut short is run again.
     The tables of products and customers speak as of the newest event of DATA: what the live shop said later stays.
     A service that runs meanwhile goes on, and sees what was imported at its next request. Rows of people who were
     erased are left out.
@@ -42,16 +43,15 @@ def import_(data: Data, rejected: Rejected = None, json: Json = False) -> None:
     terminal.show(
         f"{done.events:,} events, {done.customers:,} customers and {done.products:,} products imported into {home}"
     )
+    if done.told:
+        terminal.note(f"{done.told:,} of the events are what messages and opens tell")
     if done.duplicates:
         terminal.note(f"{done.duplicates:,} events were there already")
     if left_out:
         terminal.note(f"{left_out:,} rows of erased people were left out")
     if bad:
         terminal.note(f"{bad:,} bad rows were set aside in {folder}")
-    unused = [name for name in ("messages", "opens") if getattr(dataset, name) is not None]
-    if unused:
-        terminal.note(f"not imported, as the store has no place for them yet: {', '.join(unused)}")
-    terminal.result({**asdict(done), "erased": left_out, "rejected": bad, "unused": unused})
+    terminal.result({**asdict(done), "erased": left_out, "rejected": bad})
 
 
 def add_to(app: typer.Typer) -> None:

@@ -163,6 +163,14 @@ class ReservationContract:
         assert store.read("e") is None
         assert store.standing([ANNA], since=0).version == 1
 
+    def test_decisions_on_actions_are_told_apart(self, store: DecisionStore) -> None:
+        store.reserve([reservation("d1"), reservation("d2", None, expected=1)])
+        store.write(decision("list"))
+        store.revise("d1", None, record("d1"), who=[ANNA], expected=2)
+        assert [name for _, name in store.ids(actions=True)] == ["d1", "d2"]
+        assert [name for _, name in store.ids(actions=True, after=store.ids()[0][0], limit=1)] == ["d2"]
+        assert len(store.ids()) == 4
+
     def test_erasing_a_person(self, store: DecisionStore) -> None:
         store.reserve([reservation("d", key=3, uses=money(4))])
         expected = store.standing([ANNA], since=0).version
