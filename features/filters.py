@@ -256,6 +256,8 @@ def _known(column: catalogue.Column) -> Mask:
 
 def _compared(symbol: Operator, column: Number | Time | Flag, other: float | NDArray[Any]) -> Mask:
     mask: Mask = _OPERATORS[symbol](column.values, other)
+    if isinstance(column, Number) and symbol != "!=":
+        return mask  # nothing is equal to NaN, less or more
     return mask & _known(column)
 
 

@@ -70,7 +70,8 @@ def best_arms(weighed: Weighed, *, prices: Floats | None = None) -> NDArray[np.i
         prices: float64[A], what an arm's place in the budgets costs; 0 for hold.
     """
     net = weighed.value if prices is None else weighed.value - prices
-    return np.where(weighed.open & ~np.isnan(net), net, -np.inf).argmax(axis=1).astype(np.int32)
+    best: NDArray[np.int32] = np.where(weighed.open & ~np.isnan(net), net, -np.inf).argmax(axis=1).astype(np.int32)
+    return best
 
 
 def choose(
@@ -149,8 +150,9 @@ def _slots(weighed: Weighed, arm: Ints, epsilon: float, draws: Draws) -> tuple[N
     if epsilon == 0:
         return slot, chance
     menu = weighed.menu
-    for place in np.unique(menu.action[arm[arm > 0]]).tolist():
-        rows = np.flatnonzero((menu.action[arm] == place) & (arm > 0))
+    action = menu.action[arm]  # -1 for hold
+    for place in set(action.tolist()) - {-1}:
+        rows = np.flatnonzero(action == place)
         open_ = weighed.openings.of(rows, place, menu.channel[arm[rows]])
         best = slot[rows]
         drawn = np.where(draws.explore_slot[rows] < epsilon, nth(open_, draws.pick_slot[rows]), best)

@@ -35,8 +35,10 @@ def capped(caps: CapsConfig, owner: Ints, time: Ints, grid: Grid) -> Mask | None
             continue
         if cap == 0:
             return np.ones(grid.time.shape, dtype=np.bool_)
+        if len(time) < cap:
+            continue
         # A run of `cap` contacts within less than the length closes every moment that is that close to all of them.
-        first, last = slice(0, max(len(time) - cap + 1, 0)), slice(cap - 1, None)
+        first, last = slice(0, len(time) - cap + 1), slice(cap - 1, None)
         close = (owner[first] == owner[last]) & (time[last] - time[first] < length)
         if close.any():
             mask = between(owner[first][close], time[last][close] - length, time[first][close] + length, grid)

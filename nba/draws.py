@@ -41,16 +41,16 @@ def draws(policy: PolicyConfig, ids: Sequence[str], at: Ints) -> Draws:
     BLAKE2b (Aumasson et al. 2013, RFC 7693) of salt, window and id; a draw is 53 bits of it.
     """
     numbers = windows(policy, at)
-    starts = {number: f"{policy.salt}\0{number}\0".encode() for number in np.unique(numbers).tolist()}
+    starts = {number: f"{policy.salt}\0{number}\0".encode() for number in set(numbers.tolist())}
     named = [identifier.encode() for identifier in ids]
     hashed = b"".join(
         blake2b(starts[number] + name, digest_size=32).digest()
         for number, name in zip(numbers.tolist(), named, strict=True)
     )
-    drawn = _uniform(hashed).reshape(len(ids), 4)
+    explore, pick, explore_slot, pick_slot = _uniform(hashed).reshape(len(ids), 4).T
     holdout = f"{policy.salt}\0holdout\0".encode()
     kept = b"".join(blake2b(holdout + name, digest_size=8).digest() for name in named)
-    return Draws(*drawn.T, _uniform(kept))
+    return Draws(explore, pick, explore_slot, pick_slot, _uniform(kept))
 
 
 def windows(policy: PolicyConfig, at: Ints) -> Ints:
@@ -62,8 +62,8 @@ def nth(open_: NDArray[np.bool_], pick: Floats) -> Ints:
     """int64[n], the entry at share ``pick`` (float64[n]) of the true ones of each row; each row has one at least."""
     counted = np.cumsum(open_, axis=1, dtype=np.int32)
     place = np.minimum(pick * counted[:, -1], counted[:, -1] - 1).astype(np.int32)
-    return (counted > place[:, None]).argmax(axis=1)
+    return np.asarray((counted > place[:, None]).argmax(axis=1))
 
 
 def _uniform(hashed: bytes) -> Floats:
-    return (np.frombuffer(hashed, dtype="<u8") >> 11) * 2.0**-53
+    return np.asarray((np.frombuffer(hashed, dtype="<u8") >> 11) * 2.0**-53, dtype=np.float64)

@@ -45,16 +45,10 @@ def eligible(
     n = len(crowd)
     codes: Codes = np.zeros((n, len(menu.arms)), dtype=np.int8)
     exclude(codes, _not_asked(asked, menu, config))
-    exclude(codes, np.where(menu.action < 0, np.int8(Code.NOT_IN_CATALOGUE), np.int8(0)))
+    exclude(codes, menu.unlisted)
     if allowed is not None:
         exclude(codes, np.where(allowed, np.int8(0), np.int8(Code.NOT_OFFERED)))
-    for place, action in enumerate(menu.actions):
-        if action.config.eligible is not None and (codes[:, action.arms] == 0).any():
-            holds = evaluate(action.config.eligible, known, n, category_column=None)
-            if not holds.all():
-                exclude(
-                    codes, np.where(~holds[:, None] & (menu.action == place), np.int8(Code.NOT_ELIGIBLE), np.int8(0))
-                )
+    exclude(codes, _ineligible(known, menu, n, set(menu.action[(codes == 0).any(axis=0)].tolist()))[:, menu.action])
     exclude(codes, _unreached(crowd, known, menu)[:, menu.channel])
     limit = asked.constraints.max_cost
     if limit is not None:
@@ -81,6 +75,15 @@ def _not_asked(asked: Asked, menu: Menu, config: NbaConfig) -> Codes:
     if asked.actions is not None or asked.journey is not None:
         wanted = np.array([*(asked.wants(text, config) for text in menu.arms.actions), True])
         codes[~wanted[menu.arms.action]] = Code.NOT_ASKED
+    return codes
+
+
+def _ineligible(known: Mapping[str, Column], menu: Menu, n: int, wanted: set[int]) -> Codes:
+    """int8[n, K + 1], what speaks against each action; those that are not wanted are not looked at."""
+    codes = np.zeros((n, len(menu.actions) + 1), dtype=np.int8)
+    for place, action in enumerate(menu.actions):
+        if action.config.eligible is not None and place in wanted:
+            codes[~evaluate(action.config.eligible, known, n, category_column=None), place] = Code.NOT_ELIGIBLE
     return codes
 
 

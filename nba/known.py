@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -70,6 +71,16 @@ class Known(Mapping[str, Column]):
         made = self._made.get(name)
         if made is None:
             made = self._made[name] = self._make(name)
+        return made
+
+    def get(self, name: str, default: Any = None) -> Any:  # that of Mapping raises an error to catch it
+        """The column of a name, or ``default``."""
+        made = self._made.get(name)
+        if made is None:
+            try:
+                made = self._made[name] = self._make(name)
+            except KeyError:
+                return default
         return made
 
     def _make(self, name: str) -> Column:

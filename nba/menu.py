@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nba.arms import Arms, split_label
+from nba.codes import Code
 from nba.config import ActionConfig, ChannelConfig, NbaConfig
 
 Codes = NDArray[np.int32]
@@ -58,10 +59,15 @@ class Menu:
 
     @cached_property
     def on_page(self) -> NDArray[np.bool_]:
-        """bool[A], happens now, on the page that asks."""
+        """bool[A], arms that happen now, on the page that asks."""
         channels = np.array([*(channel.immediate for channel in self.channels), False])
         actions = np.array([*(action.config.on_page for action in self.actions), False])
         return np.asarray(channels[self.channel] | actions[self.action])
+
+    @cached_property
+    def unlisted(self) -> NDArray[np.int8]:
+        """int8[A] of `nba.codes.Code`, arms that the configuration does not have."""
+        return np.where(self.action < 0, np.int8(Code.NOT_IN_CATALOGUE), np.int8(Code.OPEN))
 
     @cached_property
     def places(self) -> dict[str, int]:

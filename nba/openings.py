@@ -105,11 +105,12 @@ def openings(
     opens: list[Ints | None] = [None] * len(menu.actions)
     cooldowns: list[Closed] = []
     contact_action = menu.action_places(crowd.contacts.actions)[crowd.contacts.action]
+    wanted = set(menu.action[(codes == 0).any(axis=0)].tolist())
     for place, action in enumerate(menu.actions):
-        if not (codes[:, action.arms] == 0).any():
+        if place not in wanted:
             continue
         windows, opens[place] = _window(action, known, grid)
-        counted: Mask = contact_action == place
+        counted = contact_action == place
         if action.config.escalate:
             reached = _reached(codes, action, menu)
             step = follow_up(action, known, crowd, menu, reached)
@@ -216,7 +217,10 @@ def _caps(menu: Menu, config: NbaConfig, crowd: Crowd, grid: Grid) -> list[Close
     overall = capped(config.contact, owner[counted], contacts.time[counted], grid)
     if overall is not None:
         found.append(Closed(Code.CONTACT_CAP, overall, None, counts))
+    used = set(channel.tolist())
     for place, one in enumerate(menu.channels):
+        if place not in used and 0 not in (one.per_day, one.per_week):
+            continue
         mine = channel == place
         mask = capped(one, owner[mine], contacts.time[mine], grid)
         if mask is not None:

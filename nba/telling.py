@@ -71,7 +71,7 @@ def _others(decided: Decided, row: int) -> list[int]:
     open_[decided.chosen.arm[row]] = False
     arms = np.flatnonzero(open_)
     worth = decided.weighed.value[row, arms]
-    return arms[np.argsort(-worth, kind="stable")][:ALTERNATIVES].tolist()
+    return [int(arm) for arm in arms[np.argsort(-worth, kind="stable")][:ALTERNATIVES]]
 
 
 def _alternative(decided: Decided, row: int, arm: int) -> Json:

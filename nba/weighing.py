@@ -49,7 +49,7 @@ class Weighed:
     @property
     def open(self) -> Mask:
         """bool[n, A], what may be chosen; hold always."""
-        return self.codes == Code.OPEN
+        return np.asarray(self.codes == Code.OPEN)
 
 
 def weigh(crowd: Crowd, menu: Menu, openings: Openings, values: Values, codes: NDArray[np.int8]) -> Weighed:
@@ -95,7 +95,7 @@ def at_slots(weighed: Weighed, arm: Ints, slot: NDArray[np.int16]) -> tuple[Floa
     arms, channel = arm[other], menu.channel[arm[other]]
     time, cell = weighed.openings.grid.time[other, slot[other]], weighed.openings.grid.cell[other, slot[other]]
     chance = values.lift[other, channel, cell].copy()
-    for place in np.unique(menu.action[arms]).tolist():
+    for place in set(menu.action[arms].tolist()):
         mine = menu.action[arms] == place
         chance[mine] *= _faded(menu.actions[place], place, weighed.openings, other[mine], time[mine])
     attended = values.attend[other, channel] * chance
@@ -112,13 +112,15 @@ def _best_slots(
     n, arms = codes.shape
     slot = np.full((n, arms), -1, dtype=np.int16)
     chance = np.ones((n, arms), dtype=np.float32)
-    lift = np.take_along_axis(values.lift, openings.grid.cell[:, None, :], axis=2)
+    channels = np.arange(values.lift.shape[1])[:, None]
+    lift = values.lift[np.arange(n)[:, None, None], channels, openings.grid.cell[:, None, :]]
+    open_arms = (codes == 0).any(axis=0)
     free: tuple[NDArray[np.int16], NDArray[np.float32]] | None = None
     for place, action in enumerate(menu.actions):
+        if not open_arms[action.arms].any():
+            continue
         wanted = (codes[:, action.arms] == 0).any(axis=1)
         theirs = openings.action[place]
-        if not wanted.any():
-            continue
         bound = wanted & ~theirs.all(axis=1) if theirs is not None else np.zeros(n, dtype=np.bool_)
         if action.config.fades_hours is not None:
             bound = wanted
@@ -126,11 +128,12 @@ def _best_slots(
             if free is None:
                 free = _best(lift, openings.channel)
             loose = np.flatnonzero(wanted & ~bound)
-            cells = np.ix_(loose, menu.channel[action.arms])
-            _fill(slot, chance, loose, action.arms, free[0][cells], free[1][cells])
+            cells = (loose[:, None], menu.channel[action.arms])
+            slot[loose[:, None], action.arms] = free[0][cells]
+            chance[loose[:, None], action.arms] = free[1][cells]
         rows = np.flatnonzero(bound)
         if len(rows):
-            columns = np.ix_(rows, action.channels)
+            columns = (rows[:, None], action.channels)
             open_ = openings.channel[columns]
             if theirs is not None:
                 open_ = open_ & theirs[rows][:, None, :]
@@ -139,7 +142,8 @@ def _best_slots(
                 raised = raised * _faded(action, place, openings, rows, openings.grid.time[rows])[:, None, :]
             local = np.searchsorted(action.channels, menu.channel[action.arms])
             best, highest = _best(raised, open_)
-            _fill(slot, chance, rows, action.arms, best[:, local], highest[:, local])
+            slot[rows[:, None], action.arms] = best[:, local]
+            chance[rows[:, None], action.arms] = highest[:, local]
     lost = (codes == 0) & (slot < 0)
     lost[:, 0] = False
     if lost.any():
@@ -151,26 +155,12 @@ def _best_slots(
     return slot, chance
 
 
-def _fill(
-    slot: NDArray[np.int16],
-    chance: NDArray[np.float32],
-    rows: Ints,
-    arms: Ints,
-    slots: NDArray[np.int16],
-    chances: NDArray[np.float32],
-) -> None:
-    cells = np.ix_(rows, arms)
-    slot[cells] = slots
-    chance[cells] = chances
-
-
 def _best(lift: NDArray[np.float32], open_: Mask) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
     """The open slot of the highest lift along the last axis, -1 where none is open, and its lift (1 there)."""
     masked = np.where(open_, lift, np.float32(-np.inf))
-    best = masked.argmax(axis=-1)
-    found = np.take_along_axis(masked, best[..., None], axis=-1)[..., 0]
-    there = open_.any(axis=-1)
-    return np.where(there, best, -1).astype(np.int16), np.where(there, found, np.float32(1.0))
+    found = masked.max(axis=-1)
+    there = found > -np.inf
+    return np.where(there, masked.argmax(axis=-1), -1).astype(np.int16), np.where(there, found, np.float32(1.0))
 
 
 def _faded(action: ListedAction, place: int, openings: Openings, rows: Ints, time: Ints) -> NDArray[np.float32]:
@@ -182,4 +172,4 @@ def _faded(action: ListedAction, place: int, openings: Openings, rows: Ints, tim
     if opens is not None:
         start = np.maximum(start, opens[rows])
     waited = np.maximum(time - start.reshape(-1, *[1] * (time.ndim - 1)), 0)
-    return np.exp2(waited / (-action.config.fades_hours * HOUR)).astype(np.float32)
+    return np.asarray(np.exp2(waited / (-action.config.fades_hours * HOUR)), dtype=np.float32)
