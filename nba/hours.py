@@ -2,10 +2,14 @@
 
 A person's counts are a few, so their shares are drawn to those of people alike, and these are learned: everybody's
 counts are explained by a few kinds of people, each with its own shares of the day (a mixture of multinomials, fitted by
-expectation maximisation; Bishop, Pattern Recognition and Machine Learning (2006), section 9.3), and a person is a mix
-of the kinds by how well each explains what they did. On top of that come the person's own counts, smoothed over
-neighbouring hours, with the weight that a Dirichlet prior of that mix and a fitted concentration gives them (Gelman et
-al., Bayesian Data Analysis (2013), section 3.4). Who has done nothing has the shares of everybody.
+expectation maximisation; Bishop, Pattern Recognition and Machine Learning (2006), section 9.3), and a person is a mix m
+of the kinds by how well each explains what they did. The person's own counts c then bend that mix,
+
+    share(h) ∝ m(h) · (S c(h) + κ · S m(h)) / S m(h)
+
+where S smooths over neighbouring hours: the posterior mean of what they do over what the mix expects of them, under a
+Gamma prior of mean 1 that weighs κ counts (Gelman et al., Bayesian Data Analysis (2013), section 2.6). Smoothing the
+ratio and not the counts keeps the peaks that everybody's day has. Who has done nothing has the shares of everybody.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ Floats = NDArray[np.float64]
 
 #: Numbers of kinds, smoothing widths (hours) and concentrations (counts) that fitting chooses from.
 KINDS = (1, 2, 3, 4, 6, 8)
-WIDTHS = (0.0, 0.7, 1.0, 1.5, 2.0)
+WIDTHS = (0.0, 1.0, 1.5, 2.0, 3.0)
 CONCENTRATIONS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0)
 
 #: What is held out of the counts to choose, how often, and of whom: people with as many counts.
@@ -41,8 +45,8 @@ class HourShares:
     Attributes:
         kinds: float64[K, 24], shares of each kind of people; rows sum to 1.
         weights: float64[K], how common each kind is; sums to 1.
-        width: hours, standard deviation of the kernel that smooths a person's own counts; 0: they stand as they are.
-        concentration: counts that the mix of kinds weighs against a person's own; infinite: only the mix counts.
+        width: hours, standard deviation of the kernel of S; 0: no smoothing.
+        concentration: κ, counts; infinite: only the mix of kinds counts.
     """
 
     kinds: Floats
@@ -53,6 +57,7 @@ class HourShares:
     _per_everybody: Floats = field(init=False, repr=False, compare=False)
     _log_kinds: Floats = field(init=False, repr=False, compare=False)
     _log_weights: Floats = field(init=False, repr=False, compare=False)
+    _smoothing: Floats = field(init=False, repr=False, compare=False)
     _own: Floats = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -60,15 +65,17 @@ class HourShares:
         object.__setattr__(self, "_per_everybody", 1.0 / self.everybody)
         object.__setattr__(self, "_log_kinds", np.log(self.kinds).T)
         object.__setattr__(self, "_log_weights", np.log(self.weights))
-        object.__setattr__(self, "_own", circular(self.width) / self.concentration)
+        object.__setattr__(self, "_smoothing", circular(self.width))
+        object.__setattr__(self, "_own", self._smoothing / self.concentration)
 
     def of(self, counts: Floats) -> Floats:
         """Shares of people by their counts, float64[n, 24] to float64[n, 24]; rows sum to 1, all above 0."""
         mixed = self._mixed(counts)
         if np.isinf(self.concentration):
             return mixed
-        mixed += counts @ self._own
-        shares: Floats = mixed / (1.0 + counts.sum(axis=1, keepdims=True) / self.concentration)
+        expected = mixed @ self._smoothing
+        shares: Floats = mixed * (expected + counts @ self._own) / expected
+        shares /= shares.sum(axis=1, keepdims=True)
         return shares
 
     def ratio(self, counts: Floats) -> Floats:

@@ -24,7 +24,7 @@ CURVE_WIDTHS = (0.5, 1.0, 1.5, 2.0, 3.0)
 CURVE_SHRINKS = (3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0)
 # A person's shares: number of kinds, width, counts that the kinds weigh; and the power that shares are raised to.
 KINDS = (1, 4)
-WIDTHS = (0.5, 1.0, 2.0)
+WIDTHS = (1.0, 2.0, 3.0)
 CONCENTRATIONS = (2.0, 6.0, 20.0, 60.0, 200.0)
 POWERS = (0.5, 1.0, 1.5)
 
