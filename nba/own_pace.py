@@ -1,0 +1,81 @@
+"""What would happen if customers went on at their own pace: simple arithmetic on the state that models start from.
+
+Trees cannot reach beyond what they have seen, so somebody who orders twice as often as anybody before would be told as
+everybody's heaviest. They start from these numbers and learn where people go another way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nba.crowd import Crowd
+
+Floats = NDArray[np.float64]
+
+#: Half an order in this many days is what nobody's history says.
+PRIOR_ORDERS, PRIOR_DAYS = 0.5, 14.0
+
+#: No expectation below this many orders: chances and logarithms stay finite.
+LEAST_ORDERS = 1e-3
+
+#: Half-life in days of the sum of revenue that the pace of spending is read from.
+REVENUE, HALF_LIFE = "revenue_90d", 90.0
+
+
+@dataclass(frozen=True)
+class Pace:
+    """The pace of n customers. All float64[n].
+
+    Attributes:
+        orders: a day, shrunk.
+        revenue: a day, in the shop's currency.
+        overdue: time since the last order over the mean time between orders; NaN below two orders.
+        quickened: last time between orders over the mean one; NaN below two.
+        wait: days until the next order if it comes after the mean time, at least one; NaN below two.
+    """
+
+    orders: Floats
+    revenue: Floats
+    overdue: Floats
+    quickened: Floats
+    wait: Floats
+
+    def features(self) -> Floats:
+        """What models see of it, float64[n, 3]."""
+        return np.column_stack([self.orders, self.overdue, self.quickened])
+
+
+def pace(crowd: Crowd) -> Pace:
+    """The pace of a crowd; of somebody of whom nothing is known, that of nobody's history."""
+    count, gap, last_gap, since, known, revenue = (
+        crowd.state[:, place] if place >= 0 else np.full(len(crowd), np.nan) for place in _places(crowd.names)
+    )
+    number = np.nan_to_num(count)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        since_start = np.nan_to_num(np.where(number > 0, np.where(number > 1, gap * (number - 1), 0) + since, known))
+        overdue = np.where(gap > 0, since / gap, np.nan)
+        quickened = np.where(gap > 0, last_gap / gap, np.nan)
+    rate = (number + PRIOR_ORDERS) / (since_start + PRIOR_DAYS)
+    # A sum that fades reaches rate · half-life / ln 2 in the long run, and less of it in the time somebody is known.
+    reached = 1 - np.exp2(-(np.nan_to_num(known) + PRIOR_DAYS) / HALF_LIFE)
+    spending = np.maximum(np.nan_to_num(revenue), 0) * np.log(2) / HALF_LIFE / reached
+    return Pace(rate, spending, overdue, quickened, np.where(gap > 0, np.maximum(gap - since, 1.0), np.nan))
+
+
+def chance_of(orders: Floats) -> Floats:
+    """Log-odds of at least one order where so many are expected and they come at random (Poisson), float64[n].
+
+    ln(e^μ − 1), since P = 1 − e^(−μ).
+    """
+    expected = np.clip(orders, LEAST_ORDERS, 30)
+    return np.log(np.expm1(expected))
+
+
+@lru_cache(maxsize=16)
+def _places(names: tuple[str, ...]) -> tuple[int, ...]:
+    wanted = ("orders", "orders_mean_gap", "orders_last_gap", "since_purchase", "known_for", REVENUE)
+    return tuple(names.index(name) if name in names else -1 for name in wanted)
