@@ -31,7 +31,6 @@ from numpy.typing import NDArray
 from nba.prices import BLOCK, Dual, cheapest
 
 Floats = NDArray[np.float64]
-Values = NDArray[np.float32]
 Codes = NDArray[np.int32]
 Places = NDArray[np.int16]
 Mask = NDArray[np.bool_]
@@ -105,11 +104,11 @@ class Options:
 
     Attributes:
         arm: int16[n, G], -1 where no arm of the class is open to the customer. Class 0 always has one: hold.
-        value: float32[n, G], its incremental value, −infinity where there is none.
+        value: float64[n, G], its incremental value, −infinity where there is none.
     """
 
     arm: Places
-    value: Values
+    value: Floats
 
     def __len__(self) -> int:
         return len(self.arm)
@@ -125,12 +124,12 @@ class Options:
         n, arms = value.shape
         if arms != len(budgets.classes):
             raise ValueError(f"values of {arms} arms, budgets over {len(budgets.classes)}")
-        best = np.empty((n, budgets.class_weight.shape[1]), dtype=np.float32)
+        best = np.empty((n, budgets.class_weight.shape[1]), dtype=np.float64)
         arm = np.empty(best.shape, dtype=np.int16)
         rows = np.arange(n)
         for one in range(best.shape[1]):
             members = np.flatnonzero(budgets.classes == one)
-            theirs = np.asarray(value[:, members], dtype=np.float32)
+            theirs = np.asarray(value[:, members], dtype=np.float64)
             theirs[np.isnan(theirs)] = -np.inf
             first = theirs.argmax(axis=1)
             best[:, one] = theirs[rows, first]
@@ -185,13 +184,13 @@ def plan(options: Options, budgets: Budgets) -> Plan:
         arm=options.arm[rows, choice],
         price=price,
         used=budgets.class_weight @ np.bincount(choice, minlength=budgets.class_weight.shape[1]),
-        value=float(options.value[rows, choice].sum(dtype=np.float64)),
+        value=float(options.value[rows, choice].sum()),
         bound=bound,
         cuts=cuts,
     )
 
 
-def kept_to(value: Values, choice: Places, weight: Floats, limit: Floats, price: Floats) -> None:
+def kept_to(value: Floats, choice: Places, weight: Floats, limit: Floats, price: Floats) -> None:
     """Change choices, in place, until no budget is exceeded, and then until nothing more fits.
 
     A move from class g to h costs a customer the regret (v_g − λ·w_g) − (v_h − λ·w_h), which is 0 between what ties at
@@ -200,7 +199,7 @@ def kept_to(value: Values, choice: Places, weight: Floats, limit: Floats, price:
     first.
 
     Args:
-        value: float32[n, G], −infinity where not open; class 0 is open to everybody.
+        value: float64[n, G], −infinity where not open; class 0 is open to everybody.
         choice: int16[n], changed in place.
         weight: float64[B, G].
         limit: float64[B].
@@ -215,7 +214,7 @@ def kept_to(value: Values, choice: Places, weight: Floats, limit: Floats, price:
             break
 
 
-def _moved(value: Values, choice: Places, weight: Floats, price: Floats, room: Floats, over: int | None) -> bool:
+def _moved(value: Floats, choice: Places, weight: Floats, price: Floats, room: Floats, over: int | None) -> bool:
     """One round of `kept_to`: as many of the best moves as fit, at most one a customer. Whether there were any.
 
     Args:
@@ -242,7 +241,7 @@ def _moved(value: Values, choice: Places, weight: Floats, price: Floats, room: F
 
 
 def _moves(
-    value: Values, choice: Places, weight: Floats, price: Floats, room: Floats, over: int | None
+    value: Floats, choice: Places, weight: Floats, price: Floats, room: Floats, over: int | None
 ) -> tuple[NDArray[np.int64], Places, Floats]:
     """Customers who could move, the class each would best move to, and the regret (per unit freed, if ``over``)."""
     classes = weight.shape[1]
@@ -262,7 +261,7 @@ def _moves(
         if not len(able):
             continue
         held, rows = now[able], np.arange(len(able))
-        open_to = value[block][able].astype(np.float64)
+        open_to = value[block][able]
         mine = open_to[rows, held]
         possible = fits[held] & np.isfinite(open_to)
         if over is None:

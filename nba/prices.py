@@ -32,12 +32,12 @@ class Dual:
     """D of the module's docstring.
 
     Attributes:
-        value: float32[n, G], −infinity where not open; class 0 is open to everybody.
+        value: float64[n, G], −infinity where not open; class 0 is open to everybody.
         weight: float64[B, G]; class 0 weighs nothing.
         limit: float64[B].
     """
 
-    value: NDArray[np.float32]
+    value: Floats
     weight: Floats
     limit: Floats
 
@@ -56,7 +56,7 @@ class Dual:
         for first in range(0, len(self.value), BLOCK):
             block = self.value[first : first + BLOCK]
             choice = (block - toll).argmax(axis=1)
-            worth += float(block[np.arange(len(block)), choice].sum(dtype=np.float64))
+            worth += float(block[np.arange(len(block)), choice].sum())
             count += np.bincount(choice, minlength=len(toll))
         slack = self.limit - self.weight @ count
         return worth + float(price @ slack), slack
@@ -72,7 +72,7 @@ def cheapest(dual: Dual) -> tuple[Floats, float, int]:
 
     budgets = len(dual.limit)
     price = np.zeros(budgets)
-    worth = np.where(np.isfinite(dual.value), dual.value, 0).max(axis=0, initial=0.0).astype(np.float64)
+    worth = np.where(np.isfinite(dual.value), dual.value, 0).max(axis=0, initial=0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         dearest = np.where(dual.weight > 0, worth / dual.weight, 0).max(axis=1, initial=0.0)
     used = np.flatnonzero(np.isfinite(dual.limit) & (dearest > 0))

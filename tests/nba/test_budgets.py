@@ -59,7 +59,7 @@ def test_among_equals_those_who_stand_first_get_what_there_is() -> None:
 
 
 def test_whoever_loses_least_for_what_they_free_gives_way() -> None:
-    value = np.full((3, 4), -np.inf, dtype=np.float32)
+    value = np.full((3, 4), -np.inf, dtype=np.float64)
     value[:, 0] = 0
     value[[0, 1, 2], [1, 2, 3]] = [3, 2, 2.5]
     choice = np.array([1, 2, 3], dtype=np.int16)
@@ -109,7 +109,7 @@ def test_values_gathered_in_chunks_are_those_of_all() -> None:
     assert limits.class_weight.shape == (2, 3), "hold and what is free; the first two; the next two"
     assert (whole.arm == parts.arm).all()
     assert (whole.value == parts.value).all()
-    assert (whole.value[:, 1] == value[:, 1:3].max(axis=1).astype(np.float32)).all()
+    assert (whole.value[:, 1] == value[:, 1:3].max(axis=1)).all()
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def optimum(value: Floats, of: Budgets) -> float:
     n, arms = value.shape
     best = 0.0
     for choice in product(range(arms), repeat=n):
-        worth = sum(float(np.float32(value[row, arm])) for row, arm in enumerate(choice))
+        worth = sum(float(value[row, arm]) for row, arm in enumerate(choice))
         if worth > best and (of.weight[:, list(choice)].sum(axis=1) <= of.limit * (1 + ROUNDING)).all():
             best = worth
     return best
@@ -164,11 +164,10 @@ def optimum(value: Floats, of: Budgets) -> float:
 
 def relaxed(value: Floats, of: Budgets) -> float:
     """The best if customers could be divided among arms: a linear program."""
-    narrow = value.astype(np.float32).astype(np.float64)
-    n, arms = narrow.shape
-    known = np.isfinite(narrow)
+    n, arms = value.shape
+    known = np.isfinite(value)
     found = linprog(
-        -np.where(known, narrow, 0).ravel(),
+        -np.where(known, value, 0).ravel(),
         A_ub=np.tile(of.weight, (1, n)),
         b_ub=of.limit,
         A_eq=np.kron(np.eye(n), np.ones(arms)),
@@ -195,7 +194,7 @@ def test_a_plan_keeps_to_its_budgets_and_near_the_best(problem: tuple[Floats, Bu
     spare = limits.limit * (1 + ROUNDING) - limits.weight[:, done.arm].sum(axis=1)
     for row, arm in product(range(value.shape[0]), range(value.shape[1])):
         more = limits.weight[:, arm] - limits.weight[:, done.arm[row]]
-        if np.float32(value[row, arm]) > np.float32(value[row, done.arm[row]]):
+        if value[row, arm] > value[row, done.arm[row]]:
             assert (more > spare + 1e-9).any(), "nobody could do better with what is left over"
 
 
@@ -221,7 +220,7 @@ def test_more_budget_is_never_worth_less(problem: tuple[Floats, Budgets], times:
 @given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.integers(0, 5))
 def test_a_number_of_contacts_is_given_to_exactly_the_best(seed: int, limit: int, more: int) -> None:
     rng = np.random.default_rng(seed)
-    value = np.concatenate([np.zeros((40, 1)), rng.normal(0.5, 1, (40, 3))], axis=1).astype(np.float32)
+    value = np.concatenate([np.zeros((40, 1)), rng.normal(0.5, 1, (40, 3))], axis=1)
     one, other = (planned(value, budgets([count], [[0, 1, 1, 1]])) for count in (limit, limit + more))
     best = -np.sort(-value.max(axis=1))
     assert one.value == pytest.approx(best[:limit].sum(), abs=1e-4)

@@ -115,7 +115,7 @@ def test_a_customer_s_chances_are_what_is_said_of_them_whatever_others_drew() ->
     """Of all draws that leave the third customer the same reserve, shares are uniform over what is admitted."""
     rng = np.random.default_rng(3)
     of = reserved([2.0], [[0, 1, 2, 1]])
-    runs, epsilon = 30_000, 0.5
+    runs, epsilon = 12_000, 0.5
     explores, pick = rng.random((runs, 3)) < epsilon, rng.random((runs, 3))
     counts: dict[tuple[bool, ...], Floats] = {}
     for run in range(runs):
