@@ -105,8 +105,10 @@ class Tracking:
             self._client.set_registered_model_alias(name, CHALLENGER, str(created.version))
         return self.version(name, int(created.version))
 
-    def log_evaluation(self, result: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
-        """One run with an evaluation's numbers and, as ``evaluation.json``, all of it. Returns the run's id."""
+    def log_evaluation(
+        self, result: Mapping[str, Any], parameters: Mapping[str, Any], plots: Mapping[str, Figure] | None = None
+    ) -> str:
+        """One run with an evaluation's numbers, its plots, and, as ``evaluation.json``, all of it. Returns its id."""
         import mlflow
 
         with (
@@ -114,6 +116,8 @@ class Tracking:
             mlflow.start_run(experiment_id=self._experiment(EVALUATION), tags={"split": result["split"]}) as run,
         ):
             self._log(run.info.run_id, parameters, flat_metrics(result))
+            for file, figure in (plots or {}).items():
+                mlflow.log_figure(figure, f"plots/{file}")
             mlflow.log_dict(dict(result), "evaluation.json")
         return str(run.info.run_id)
 
