@@ -39,20 +39,21 @@ def _rows(table: Table, part: Mapping[str, Any]) -> None:
         difference = part["difference"][metric]
         table.add_row(
             metric,
-            _cell(value, part["ci"][metric]),
-            *(_cell(rival["metrics"][metric], rival["ci"][metric]) for rival in part["baselines"].values()),
-            _cell(difference["value"], difference["ci"], sign="+"),
+            cell(value, part["ci"][metric]),
+            *(cell(rival["metrics"][metric], rival["ci"][metric]) for rival in part["baselines"].values()),
+            cell(difference["value"], difference["ci"], sign="+"),
             difference["against"],
-            style=_colour(difference["ci"]),
+            style=colour(difference["ci"]),
         )
 
 
-def _cell(value: float, interval: tuple[float, float], sign: str = "") -> str:
+def cell(value: float, interval: tuple[float, float], sign: str = "") -> str:
+    """A number with its interval."""
     low, high = interval
     return f"{value:{sign}.4f} [{low:{sign}.3f} {high:{sign}.3f}]"
 
 
-def _colour(interval: tuple[float, float]) -> str:
+def colour(interval: tuple[float, float]) -> str:
     """Green where the whole interval of the difference lies above zero, red where it lies below."""
     low, high = interval
     return "green" if low > 0 else "red" if high < 0 else ""
