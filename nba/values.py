@@ -39,6 +39,8 @@ class Values:
         lift: float32[n, C + 1, HOUR_CELLS], by how much an hour raises that chance; 1 on average over the hours.
         cost: float64[A], of the contact itself; 0 for hold.
         attention: float64[n, C + 1], margin expected to be lost to a contact by fatigue and unsubscribing.
+        preference: float64[n, A], or None. Where a rule did better on the log than these values, such as one action
+            for everybody, it is what the rule prefers: the eligible arm with the highest is best if it is above 0.
     """
 
     base: Floats
@@ -48,6 +50,7 @@ class Values:
     lift: NDArray[np.float32]
     cost: Floats
     attention: Floats
+    preference: Floats | None = None
 
 
 class ValueModel(Protocol):

@@ -1,7 +1,7 @@
 """Customers of a dataset as they were known at given moments: the crowd that decisions are made from.
 
-Messages become events (send, open, click, unsubscribe, complaint, with their channel), as they do when a live shop
-reports them, so a state counts them whichever way they came.
+Messages become events (`training.message_events`), as they do when they are imported into a live shop, so a state
+counts them whichever way they came.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from features.dataset import Dataset
 from features.encode import encode_column
 from features.events import DAY
 from features.fold import Fold
-from features.slots import COMPLAINT, CUSTOMER
+from features.slots import CUSTOMER
 from nba.arms import HOLD, label
 from nba.crowd import Contacts, Crowd, Ints
 from training.ledger import Ledger, ledger_of
+from training.message_events import told_by_messages
 from training.replay import Moments, moments_of, person_shards, run
 
 #: Contacts older than this are forgotten: no cap and no cooldown reaches further back.
@@ -31,14 +32,6 @@ REMEMBERED = 400 * DAY
 
 #: Rows folded at once.
 PART = 50_000
-
-#: What a message says happened, and the event it is.
-OUTCOMES = {
-    "opened_at": "open",
-    "clicked_at": "click",
-    "unsubscribed_at": "unsubscribe",
-    "complained_at": COMPLAINT,
-}
 
 
 @dataclass(frozen=True)
@@ -107,45 +100,18 @@ def crowd_at(people: People, ids: pd.Series[Any], at: Ints, *, cache_folder: Pat
 
 
 def with_messages(events: pd.DataFrame | None, messages: pd.DataFrame | None) -> pd.DataFrame:
-    """The events of a shop, and what its messages say happened, each once.
-
-    A message says what an event of the same name and decision_id says; then the event counts.
-    """
-    parts = [] if events is None else [events]
-    told = set() if events is None else _told(events)
-    for name, rows in _happened(messages):
-        fresh = rows if not told else rows[[(name, one) not in told for one in rows["decision_id"]]]
-        parts.append(fresh.assign(event=name))
-    if not parts:
-        return pd.DataFrame(
-            {"event": pd.Series(dtype="str"), "timestamp": pd.Series(dtype="datetime64[us, UTC]")}
-        ).assign(customer_id=pd.Series(dtype="str"))
-    filled = [part for part in parts if len(part)]
-    return pd.concat(filled, ignore_index=True) if filled else parts[0]
-
-
-def _told(events: pd.DataFrame) -> set[tuple[str, str]]:
-    if "decision_id" not in events:
-        return set()
-    said = events[events["decision_id"].notna() & events["event"].isin(["send", *OUTCOMES.values()])]
-    return set(zip(said["event"], said["decision_id"], strict=True))
-
-
-def _happened(messages: pd.DataFrame | None) -> list[tuple[str, pd.DataFrame]]:
-    if messages is None:
-        return []
-    sent = messages[(messages["action"] != HOLD) & messages["cancelled_at"].isna()]
-    columns = ["customer_id", "channel", "decision_id"]
-    found = [("send", sent[columns].assign(timestamp=sent["sent_at"], known_at=sent["known_at"]))]
-    for column, name in OUTCOMES.items():
-        there = sent[sent[column].notna()]
-        event = there[columns].assign(timestamp=there[column], known_at=there[column])
-        if name == "open":
-            machine = there["machine_opened"].fillna(False).to_numpy(dtype=bool)
-            found.append(("machine_open", event[machine]))
-            event = event[~machine]
-        found.append((name, event))
-    return found
+    """The events of a shop, and what its messages say happened, each once."""
+    told = [] if messages is None else [told_by_messages(messages, events).drop(columns="more")]
+    parts = [part for part in ([] if events is None else [events]) + told if len(part)]
+    if parts:
+        return pd.concat(parts, ignore_index=True)
+    return pd.DataFrame(
+        {
+            "event": pd.Series(dtype="str"),
+            "timestamp": pd.Series(dtype="datetime64[us, UTC]"),
+            "customer_id": pd.Series(dtype="str"),
+        }
+    )
 
 
 def _sent(events: pd.DataFrame | None, messages: pd.DataFrame | None) -> pd.DataFrame:

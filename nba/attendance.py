@@ -1,0 +1,215 @@
+"""The chance that a contact is attended, by channel: gradient-boosted trees over what is known of the customer.
+
+One model for all channels. Each row is a contact: the customer's columns (`nba.encoding`), and of the channel that the
+contact is on which it is, how many were sent, opened and clicked there of late, the rate of these shrunk to
+everybody's, and how long the last contact and the last answer there are ago. So what is learned on one channel helps
+the others, and a channel somebody answers on wins when all else is equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.slots import CHANNELS
+from nba.crowd import Crowd, Floats
+
+if TYPE_CHECKING:
+    from lightgbm import Booster
+
+#: Answers that a channel's own rate is shrunk by, in contacts.
+SHRINK = 5.0
+
+#: Contacts by which a channel's mean is shrunk to that of all.
+MEAN_SHRINK = 20.0
+
+#: Contacts needed to fit trees; below, every channel has its mean.
+LEAST_CONTACTS = 1_000
+
+#: Numbers of the channel that a contact is on.
+OWN = ("sends", "opens", "clicks", "rate", "since_send", "since_answer")
+
+#: The chance that is assumed before anything was sent.
+USUAL = 0.1
+
+#: No chance is told as nothing or certain.
+LOWEST, HIGHEST = 1e-4, 1 - 1e-4
+
+_PARAMETERS: dict[str, Any] = {
+    "objective": "binary",
+    "num_leaves": 15,
+    "learning_rate": 0.08,
+    "min_data_in_leaf": 50,
+    "lambda_l2": 10.0,
+    "feature_fraction": 0.7,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "num_threads": 1,
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbose": -1,
+}
+_TREES = 80
+
+
+@dataclass(frozen=True)
+class Attendance:
+    """A fitted model of attending.
+
+    Attributes:
+        channels: names of C channels.
+        mean: float64[C + 1], share of contacts that were attended, shrunk to that of all channels; the last one is 1:
+            where the channel is part of the action, whether it is attended is part of its gain.
+        level: float64[C], what makes the model's chances right on average over each channel's contacts.
+        trees: the model as LightGBM text, or None where there were too few contacts.
+        told: whether the log drew channels and hours at all; where not, every chance is 1, so gains are per contact.
+    """
+
+    channels: tuple[str, ...]
+    mean: Floats
+    level: Floats
+    trees: str | None
+    told: bool = True
+    _booster: Booster | None = field(init=False, repr=False, compare=False, default=None)
+
+    def __post_init__(self) -> None:
+        if self.trees is not None:
+            from lightgbm import Booster
+
+            object.__setattr__(self, "_booster", Booster(model_str=self.trees))
+
+    def chance(self, matrix: Floats, crowd: Crowd) -> Floats:
+        """float64[n, C + 1], of a contact on each channel at an average hour; the last column is 1.
+
+        Args:
+            matrix: float64[n, F], the crowd encoded.
+            crowd: the same people.
+        """
+        n, c = len(matrix), len(self.channels)
+        out = np.ones((n, c + 1))
+        if not self.told or c == 0:
+            return out
+        if self._booster is None:
+            out[:, :c] = self.mean[:c]
+            return out
+        rows = _rows(matrix, own_numbers(crowd, self.channels, self.mean), np.arange(c))
+        chances = np.asarray(self._booster.predict(rows, num_threads=1)).reshape(n, c)
+        out[:, :c] = np.clip(chances * self.level, LOWEST, HIGHEST)
+        return out
+
+
+def untold(channels: tuple[str, ...]) -> Attendance:
+    """Of a log with nothing to tell channels and hours apart by: every contact counts as attended."""
+    return Attendance(channels, np.ones(len(channels) + 1), np.ones(len(channels)), None, told=False)
+
+
+def unlogged(channels: tuple[str, ...]) -> Attendance:
+    """Before there is a log: what is usual, on every channel alike."""
+    return Attendance(channels, np.append(np.full(len(channels), USUAL), 1.0), np.ones(len(channels)), None)
+
+
+def levelled(
+    model: Attendance, channel: NDArray[np.int32], attended: NDArray[np.bool_], expected: Floats
+) -> Attendance:
+    """The model with chances that, times the lift of the hours, are right on average over each channel's contacts.
+
+    Args:
+        model: to be corrected.
+        channel: int32[n] of contacts that were sent.
+        attended: bool[n], what came of them.
+        expected: float64[n], what the model and the hours made one expect.
+    """
+    c = len(model.channels)
+    happened = np.bincount(channel, weights=attended, minlength=c)[:c]
+    told = np.bincount(channel, weights=expected, minlength=c)[:c]
+    level = (happened + SHRINK) / (told + SHRINK)
+    return replace(model, mean=model.mean * np.append(level, 1.0), level=model.level * level)
+
+
+def fit_attendance(
+    matrix: Floats,
+    crowd: Crowd,
+    channels: tuple[str, ...],
+    channel: NDArray[np.int32],
+    attended: NDArray[np.bool_],
+    *,
+    seed: int,
+) -> Attendance:
+    """Learn from contacts that were sent.
+
+    Args:
+        matrix, crowd: n contacts, as known when they were decided.
+        channels: names of C channels.
+        channel: int32[n], place of the channel of each.
+        attended: bool[n].
+        seed: of drawing rows and columns.
+    """
+    c = len(channels)
+    sent = np.bincount(channel, minlength=c)[:c]
+    answered = np.bincount(channel, weights=attended, minlength=c)[:c]
+    mean = np.append((answered + MEAN_SHRINK * attended.mean()) / (sent + MEAN_SHRINK), 1.0)
+    if len(attended) < LEAST_CONTACTS or not 0 < attended.sum() < len(attended):
+        return Attendance(channels, mean, np.ones(c), None)
+    import lightgbm
+
+    own = own_numbers(crowd, channels, mean)[np.arange(len(channel)), channel]
+    rows = np.hstack([matrix, own, np.eye(c)[channel]])
+    booster = lightgbm.train({**_PARAMETERS, "seed": seed}, lightgbm.Dataset(rows, attended.astype(np.float64)), _TREES)
+    return Attendance(channels, mean, np.ones(c), booster.model_to_string())
+
+
+def own_numbers(crowd: Crowd, channels: Sequence[str], mean: Floats) -> Floats:
+    """What the state says of each channel: float64[n, C, len(OWN)]; NaN where nothing happened or no slot counts."""
+    n = len(crowd)
+    place = {name: at for at, name in enumerate(crowd.names)}
+    out = np.full((n, len(channels), len(OWN)), np.nan)
+
+    def state(name: str) -> Floats:
+        return crowd.state[:, place[name]] if name in place else np.full(n, np.nan)
+
+    for at, channel in enumerate(channels):
+        if channel not in CHANNELS:
+            continue
+        sends, opens, clicks = (state(f"{channel}_{what}_30d") for what in ("sends", "opens", "clicks"))
+        out[:, at, 0], out[:, at, 1], out[:, at, 2] = sends, opens, clicks
+        out[:, at, 3] = (np.maximum(opens, clicks) + SHRINK * mean[at]) / (sends + SHRINK)
+        out[:, at, 4] = state(f"since_{channel}_send")
+        out[:, at, 5] = state(f"since_{channel}_answer")
+    return out
+
+
+def _rows(matrix: Floats, own: Floats, channels: NDArray[np.int64]) -> Floats:
+    """Every person on every channel, by person: float64[n · C, F + len(OWN) + C]."""
+    n, c = own.shape[0], own.shape[1]
+    width = matrix.shape[1]
+    rows = np.empty((n, c, width + own.shape[2] + c))
+    rows[:, :, :width] = matrix[:, None, :]
+    rows[:, :, width : width + own.shape[2]] = own
+    rows[:, :, width + own.shape[2] :] = np.eye(c)[channels]
+    return rows.reshape(n * c, -1)
+
+
+def write_attendance(model: Attendance, folder: Path) -> Mapping[str, Any]:
+    """Write the trees into a folder; returns the rest, JSON-ready."""
+    if model.trees is not None:
+        (folder / "attendance.txt").write_text(model.trees, encoding="utf-8")
+    return {
+        "channels": list(model.channels),
+        "mean": model.mean.tolist(),
+        "level": model.level.tolist(),
+        "trees": model.trees is not None,
+        "told": model.told,
+    }
+
+
+def read_attendance(said: Mapping[str, Any], folder: Path) -> Attendance:
+    """Back from `write_attendance`."""
+    trees = (folder / "attendance.txt").read_text(encoding="utf-8") if said["trees"] else None
+    return Attendance(
+        tuple(said["channels"]), np.array(said["mean"]), np.array(said["level"]), trees, told=said["told"]
+    )

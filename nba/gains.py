@@ -1,0 +1,289 @@
+"""What an attended contact adds: linear in what is known of the customer, drawn together over actions.
+
+For a decision with outcome Y, customer x, action a and chance d to be attended (0 on hold),
+
+    Y = m(x) + φ(x)·α + d · (δ_a + ψ(x, a)·β + φ(x)·β_a) + noise
+
+m is an outcome model without treatments, cross-fitted, so Y − m(x) is a residual; the terms α take up what it missed,
+and with that whatever the logging policy knew when it chose (partially linear model: Robinson, Econometrica 56 (1988);
+residuals on residuals: Nie & Wager, Biometrika 108 (2021)). The gain of action a for x is the bracket. β is what all
+actions have in common, β_a what is an action's own; both are ridge-penalised, β_a harder, δ_a towards the mean of all
+(hierarchical shrinkage). The penalties are chosen by cross-validation over customers. ψ has, beside φ, what is known of
+earlier contacts with this very action. Penalised least squares is the posterior mean of a Gaussian model, whose
+covariance gives the standard error of a gain.
+
+Only sums over rows are needed, Σ d^k ψψᵀ by action and fold, so fitting costs n · F² once, however many penalties are
+tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.events import DAY
+from nba.crowd import Crowd, Floats
+
+#: Numbers of the action itself: contacts with it of late, and how many of them were answered.
+OWN = ("recent", "answered")
+RECENT_DAYS = 14.0
+
+#: Penalties tried, in units of the residual variance over that of a gain: larger is smoother.
+SHARED = (30.0, 300.0, 3_000.0, 30_000.0)
+PRIVATE = (300.0, 3_000.0, 30_000.0, 1e6)
+#: … and of the actions' means towards that of all.
+MEANS = (1.0, 100.0)
+#: What takes up the base is hardly held back.
+BASE = 1.0
+
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Gains:
+    """A fitted model of gains over K actions and F columns.
+
+    Attributes:
+        base: float64[1 + F], α with its constant: what m(x) missed of the outcome on hold.
+        mean: float64[K], δ_a at the average customer.
+        shared: float64[F + len(OWN)], β.
+        private: float64[K, F], β_a.
+        covariance: float64[K, 1 + F + len(OWN), 1 + F + len(OWN)], of (δ_a, β + β_a).
+        personal: whether gains differ between customers; where not, they are the actions' means.
+    """
+
+    base: Floats
+    mean: Floats
+    shared: Floats
+    private: Floats
+    covariance: Floats
+    personal: bool = True
+    _slopes: Floats = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        width = self.private.shape[1]
+        object.__setattr__(self, "_slopes", (self.private + self.shared[:width]).T)
+
+    def predict(self, matrix: Floats, own: Floats) -> tuple[Floats, Floats]:
+        """Gain and its standard error, float64[n, K] each.
+
+        Args:
+            matrix: float64[n, F], φ.
+            own: float64[n, K, len(OWN)], from `own_numbers`.
+        """
+        n, k = own.shape[:2]
+        if not self.personal:
+            error = np.sqrt(self.covariance[:, 0, 0])
+            return np.repeat(self.mean[None], n, axis=0), np.repeat(error[None], n, axis=0)
+        width = matrix.shape[1]
+        gain = self.mean + matrix @ self._slopes + own @ self.shared[width:]
+        error = np.empty((n, k))
+        rows = np.ones((n, 1 + width + own.shape[2]))
+        rows[:, 1 : 1 + width] = matrix
+        for action in range(k):
+            rows[:, 1 + width :] = own[:, action]
+            error[:, action] = np.einsum("ij,ij->i", rows @ self.covariance[action], rows)
+        return gain, np.sqrt(np.maximum(error, 0.0))
+
+    def missed(self, matrix: Floats) -> Floats:
+        """float64[n], what is to be added to m(x) for the outcome on hold."""
+        missed: Floats = self.base[0] + matrix @ self.base[1:]
+        return missed
+
+    def to_arrays(self) -> dict[str, NDArray[np.generic]]:
+        """What a bundle keeps."""
+        return {
+            "base": self.base,
+            "mean": self.mean,
+            "shared": self.shared,
+            "private": self.private,
+            "covariance": self.covariance.astype(np.float32),
+            "personal": np.array(self.personal),
+        }
+
+    @staticmethod
+    def from_arrays(arrays: Mapping[str, NDArray[np.generic]]) -> Gains:
+        """Back from `to_arrays`."""
+        named = {
+            name: np.asarray(arrays[name], dtype=np.float64) for name in ("mean", "shared", "private", "covariance")
+        }
+        return Gains(**named, personal=bool(arrays["personal"]))
+
+
+def own_numbers(crowd: Crowd, actions: tuple[str, ...]) -> Floats:
+    """Contacts with each action of late: float64[n, K, len(OWN)], decayed counts with a half-life of 14 days."""
+    n, k = len(crowd), len(actions)
+    contacts = crowd.contacts
+    if not len(contacts.time):
+        return np.zeros((n, k, len(OWN)))
+    number = {action: at for at, action in enumerate(actions)}
+    places = np.array([number.get(action, -1) for action in contacts.actions] + [-1])[contacts.action]
+    owner = contacts.owner
+    known = places >= 0
+    faded = np.exp2(-(crowd.at[owner] - contacts.time) / (RECENT_DAYS * DAY))
+    cell = owner[known] * k + places[known]
+    recent = np.bincount(cell, faded[known], minlength=n * k)
+    answered = np.bincount(cell, (faded * contacts.answered)[known], minlength=n * k)
+    found: Floats = np.stack([recent, answered], axis=1, dtype=np.float64).reshape(n, k, len(OWN))
+    return found
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over some rows. g: F columns with a leading 1; h: g and the action's own numbers.
+
+    Attributes:
+        gg: float64[K + 1, G, G], Σ ggᵀ of each action's rows, hold last; gh: float64[K, G, H], Σ d ghᵀ;
+            hh: float64[K, H, H], Σ d² hhᵀ.
+        gr: float64[K + 1, G], Σ g r; hr: float64[K, H], Σ d h r. rr: Σ r².
+        n: number of rows.
+    """
+
+    gg: Floats
+    gh: Floats
+    hh: Floats
+    gr: Floats
+    hr: Floats
+    rr: float
+    n: int
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(*(getattr(self, name) + getattr(other, name) for name in ("gg", "gh", "hh", "gr", "hr", "rr", "n")))
+
+    def __sub__(self, other: Sums) -> Sums:
+        return Sums(*(getattr(self, name) - getattr(other, name) for name in ("gg", "gh", "hh", "gr", "hr", "rr", "n")))
+
+
+def fit_gains(
+    matrix: Floats,
+    own: Floats,
+    action: NDArray[np.int32],
+    dose: Floats,
+    residual: Floats,
+    customer: NDArray[np.int32],
+    rng: np.random.Generator,
+) -> Gains:
+    """Learn from decisions.
+
+    Args:
+        matrix: float64[n, F], φ.
+        own: float64[n, K, len(OWN)].
+        action: int32[n], -1 for hold.
+        dose: float64[n], chance that the contact is attended; ignored for hold.
+        residual: float64[n], Y − m(x).
+        customer: int32[n], rows of one are not independent.
+        rng: draws the folds.
+    """
+    k = own.shape[1]
+    fold = rng.permutation(int(customer.max(initial=0)) + 1)[customer] % FOLDS
+    parts = []
+    for number in range(FOLDS):
+        rows = np.flatnonzero(fold == number)
+        parts.append(_sums(matrix[rows], own[rows], action[rows], dose[rows], residual[rows], k))
+    whole = parts[0]
+    for part in parts[1:]:
+        whole = whole + part
+    best, lowest = (SHARED[-1], PRIVATE[-1], MEANS[0]), np.inf
+    for penalties in product(SHARED, PRIVATE, MEANS):
+        if penalties[0] > penalties[1]:
+            continue
+        loss = 0.0
+        for part in parts:
+            loss += _loss(part, k, _coefficients(*_system(whole - part, k, penalties)))
+        if loss < lowest:
+            best, lowest = penalties, loss
+    return _solved(whole, k, best)
+
+
+def _sums(matrix: Floats, own: Floats, action: NDArray[np.int32], dose: Floats, residual: Floats, k: int) -> Sums:
+    n, f = matrix.shape
+    width = 1 + f
+    wide = width + own.shape[2]
+    gg, gr = np.zeros((k + 1, width, width)), np.zeros((k + 1, width))
+    gh, hh, hr = np.zeros((k, width, wide)), np.zeros((k, wide, wide)), np.zeros((k, wide))
+    for number in range(-1, k):
+        rows = np.flatnonzero(action == number)
+        if not len(rows):
+            continue
+        g = np.column_stack([np.ones(len(rows)), matrix[rows]])
+        r = residual[rows]
+        gg[number], gr[number] = g.T @ g, g.T @ r  # hold, -1, comes last
+        if number >= 0:
+            h = np.column_stack([g, own[rows, number]]) * dose[rows, None]
+            gh[number], hh[number], hr[number] = g.T @ h, h.T @ h, h.T @ r
+    return Sums(gg, gh, hh, gr, hr, float(residual @ residual), n)
+
+
+def _blocks(sums: Sums, k: int) -> tuple[Floats, Floats]:
+    """The normal equations without penalties, over (α, δ and β of all, then δ and β_a of each action)."""
+    width, wide = sums.gh.shape[1], sums.gh.shape[2]
+    size = width + wide + k * width
+    left, right = np.zeros((size, size)), np.zeros(size)
+    base, shared = slice(0, width), slice(width, width + wide)
+    left[base, base] = sums.gg.sum(axis=0)
+    left[base, shared] = sums.gh.sum(axis=0)
+    left[shared, shared] = sums.hh.sum(axis=0)
+    right[base], right[shared] = sums.gr.sum(axis=0), sums.hr.sum(axis=0)
+    for action in range(k):
+        mine = slice(width + wide + action * width, width + wide + (action + 1) * width)
+        left[base, mine] = sums.gh[action][:, :width]
+        left[shared, mine] = sums.hh[action][:, :width]
+        left[mine, mine] = sums.hh[action][:width, :width]
+        right[mine] = sums.hr[action][:width]
+    upper = np.triu(left)
+    return upper + np.triu(upper, 1).T, right
+
+
+def _system(sums: Sums, k: int, penalties: tuple[float, float, float]) -> tuple[Floats, Floats]:
+    left, right = _blocks(sums, k)
+    left[np.diag_indices_from(left)] += _penalty(sums, k, penalties)
+    return left, right
+
+
+def _coefficients(left: Floats, right: Floats) -> Floats:
+    return np.asarray(np.linalg.solve(left, right), dtype=np.float64)
+
+
+def _penalty(sums: Sums, k: int, penalties: tuple[float, float, float]) -> Floats:
+    """What is added to the diagonal. Doses are small, so penalties are in units of an average squared dose."""
+    shared, private, means = penalties
+    width, wide = sums.gh.shape[1], sums.gh.shape[2]
+    treated = max(float(sum(one[0, 0] for one in sums.gg[:k])), 1.0)
+    unit = float(sums.hh[:, 0, 0].sum()) / treated or 1.0
+    base = np.full(width, BASE)
+    base[0] = 0.0
+    common = np.full(wide, shared * unit)
+    common[0] = 1e-6
+    mine = np.full((k, width), private * unit)
+    mine[:, 0] = means * unit
+    return np.concatenate([base, common, mine.ravel()]) + 1e-9
+
+
+def _loss(sums: Sums, k: int, coefficients: Floats) -> float:
+    """Σ (r − fitted)² over the rows of some sums."""
+    left, right = _blocks(sums, k)
+    return float(sums.rr - 2 * coefficients @ right + coefficients @ left @ coefficients)
+
+
+def _solved(sums: Sums, k: int, penalties: tuple[float, float, float]) -> Gains:
+    left, right = _system(sums, k, penalties)
+    coefficients = _coefficients(left, right)
+    noise = max(_loss(sums, k, coefficients), 0.0) / max(sums.n - 1, 1)
+    inverse: Floats = np.asarray(np.linalg.inv(left), dtype=np.float64) * noise
+    width, wide = sums.gh.shape[1], sums.gh.shape[2]
+    shared = coefficients[width : width + wide]
+    private = coefficients[width + wide :].reshape(k, width)
+    covariance = np.empty((k, wide, wide))
+    common = slice(width, width + wide)
+    for action in range(k):
+        mine = slice(width + wide + action * width, width + wide + (action + 1) * width)
+        both = inverse[common, common].copy()
+        both[:, :width] += inverse[common, mine]
+        both[:width] += inverse[mine, common]
+        both[:width, :width] += inverse[mine, mine]
+        covariance[action] = both
+    return Gains(coefficients[:width], shared[0] + private[:, 0], shared[1:], private[:, 1:], covariance)

@@ -1,0 +1,147 @@
+"""The model of decisions: what each arm is worth to each customer, and which rule goes before it, if any.
+
+A rule goes before the values where it earned more on the log (`nba.selection`): one arm for everybody, the highest
+response, or a ladder of rules.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nba.arms import Arms
+from nba.attendance import read_attendance, write_attendance
+from nba.crowd import Crowd, Floats
+from nba.encoding import Encoder
+from nba.gains import Gains, own_numbers
+from nba.learning import Learned
+from nba.response import Response
+from nba.timing import HourModel
+from nba.trees import Trees
+from nba.values import Values
+
+#: What decides: learned gains; the actions' mean gains with everybody's own channels and hours; the highest response;
+#: one arm.
+RuleName = Literal["learned", "means", "response", "constant"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What decides. ``arm``: of a constant."""
+
+    name: RuleName
+    arm: int = 0
+
+
+@dataclass(frozen=True)
+class DecisionModel:
+    """Implements `nba.values.ValueModel`.
+
+    Attributes:
+        learned: of the log.
+        response: what contacts are followed by, whatever would have been without.
+        attention: float64[C + 1], price of a contact on each channel, none last.
+        rule: what decides.
+    """
+
+    learned: Learned
+    response: Response
+    attention: Floats
+    rule: Rule
+
+    @property
+    def arms(self) -> Arms:
+        """What it can choose from."""
+        return self.learned.arms
+
+    def values(self, crowd: Crowd) -> Values:
+        """What each arm would be worth; see `nba.values.Values`."""
+        learned, n = self.learned, len(crowd)
+        matrix = learned.encoder.matrix(crowd)
+        gains = learned.gains if self.rule.name != "means" else replace(learned.gains, personal=False)
+        gain, error = gains.predict(matrix, own_numbers(crowd, self.arms.actions))
+        return Values(
+            base=learned.outcome.predict(matrix) + gains.missed(matrix),
+            gain=gain + learned.prior,
+            gain_error=error,
+            attend=learned.attendance.chance(matrix, crowd),
+            lift=learned.hours.lift(crowd),
+            cost=learned.cost,
+            attention=np.repeat(self.attention[None], n, axis=0),
+            preference=self._preference(matrix, n),
+        )
+
+    def _preference(self, matrix: Floats, n: int) -> Floats | None:
+        match self.rule.name:
+            case "response":
+                return self.response.of_arms(matrix) - self.learned.cost
+            case "constant":
+                return np.repeat(np.where(np.arange(len(self.arms)) == self.rule.arm, 1.0, -1.0)[None], n, axis=0)
+            case _:
+                return None
+
+
+def write_model(model: DecisionModel, folder: Path) -> Mapping[str, Any]:
+    """Write arrays and trees into a folder that is there; returns the rest, JSON-ready."""
+    learned = model.learned
+    trees = {"outcome": learned.outcome, "response": model.response.trees}
+    for name, one in trees.items():
+        if one.text is not None:
+            (folder / f"{name}.txt").write_text(one.text, encoding="utf-8")
+    arrays: dict[str, NDArray[np.generic]] = {
+        **{f"gains_{name}": array for name, array in learned.gains.to_arrays().items()},
+        **{f"hours_{name}": array for name, array in learned.hours.to_arrays().items()},
+        "action": model.arms.action,
+        "channel": model.arms.channel,
+        "cost": learned.cost,
+        "prior": learned.prior,
+        "attention": model.attention,
+    }
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    said = {
+        "actions": list(model.arms.actions),
+        "channels": list(model.arms.channels),
+        "reward": learned.reward,
+        "encoder": learned.encoder.to_json(),
+        "attendance": write_attendance(learned.attendance, folder),
+        "trees": {name: {"fitted": one.text is not None, "mean": one.mean} for name, one in trees.items()},
+        "rule": {"name": model.rule.name, "arm": model.rule.arm},
+        "arrays": sorted(arrays),
+    }
+    (folder / "model.json").write_text(json.dumps(said), encoding="utf-8")
+    return said
+
+
+def read_model(folder: Path) -> DecisionModel:
+    """Back from `write_model`."""
+    said = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in said["arrays"]}
+
+    def part(prefix: str) -> dict[str, Any]:
+        return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+    def trees(name: str) -> Trees:
+        one = said["trees"][name]
+        return Trees((folder / f"{name}.txt").read_text(encoding="utf-8") if one["fitted"] else None, one["mean"])
+
+    channels = tuple(said["channels"])
+    arms = Arms(tuple(said["actions"]), channels, arrays["action"], arrays["channel"])
+    learned = Learned(
+        arms=arms,
+        reward=said["reward"],
+        encoder=Encoder.from_json(said["encoder"]),
+        outcome=trees("outcome"),
+        gains=Gains.from_arrays(part("gains_")),
+        attendance=read_attendance(said["attendance"], folder),
+        hours=HourModel.from_arrays(part("hours_"), channels),
+        cost=arrays["cost"],
+        prior=arrays["prior"],
+    )
+    return DecisionModel(learned, Response(arms, trees("response")), arrays["attention"], Rule(**said["rule"]))

@@ -1,0 +1,194 @@
+"""Which rule decides: chosen by what each would have earned on people it has not seen.
+
+Candidates are fitted on all folds of customers but one and choose for that one; the log says, doubly robust
+(`nba.offpolicy`), what their choices would have earned. The best fixed arm stands until another candidate's lead over
+what stands is larger than its standard error. So where the data cannot tell, everybody gets the arm that did best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nba.arms import Arms
+from nba.costs import attention_prices
+from nba.crowd import Floats
+from nba.gains import own_numbers
+from nba.learning import Learned, LearningConfig, learn
+from nba.logged import Logged, RewardName
+from nba.model import DecisionModel, Rule, RuleName
+from nba.response import Response, fit_response
+from nba.trees import folds_of
+from nba.values import Values
+
+#: Candidates, in the order in which they are asked whether they lead.
+CANDIDATES: tuple[RuleName, ...] = ("response", "means", "learned")
+
+#: A lead of so many of its standard errors counts.
+LEAST_LEAD = 1.0
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Everything learned from one log but the rule."""
+
+    learned: Learned
+    response: Response
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """What candidates that have not seen a customer say of their n decisions.
+
+    Attributes:
+        predicted: float64[n, A], expected reward of each arm.
+        chosen: candidate → int32[n], the arm it chooses; hold and the arms themselves are not among them.
+    """
+
+    predicted: Floats
+    chosen: Mapping[RuleName, NDArray[np.int32]]
+
+
+def fit(log: Logged, reward: RewardName, config: LearningConfig, *, seed: int, prior: Floats | None = None) -> Fitted:
+    """Learn from a log; arguments as of `nba.learning.learn`."""
+    learned = learn(log, reward, config, seed=seed, prior=prior)
+    matrix = learned.encoder.matrix(log.crowd)
+    target = log.reward(reward) + learned.cost[log.arm]
+    return Fitted(learned, fit_response(log.arms, matrix, log.arm, target, seed=seed))
+
+
+def fit_selected(
+    log: Logged,
+    reward: RewardName,
+    config: LearningConfig,
+    *,
+    seed: int,
+    prior: Floats | None = None,
+    attention: bool = False,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> tuple[DecisionModel, Mapping[RuleName, tuple[float, float]]]:
+    """The model of a log under the rule that did best.
+
+    Args:
+        log, reward, config, seed, prior: as of `nba.learning.learn`.
+        attention: put a price on what contacts take from later ones.
+        progress: told how many of how many fits are done.
+
+    Returns:
+        The model, and of each candidate its lead over what stood before it, with the standard error.
+    """
+    folds = config.folds
+    progress(0, folds + 1)
+    seen = out_of_fold(log, reward, config, seed=seed, prior=prior, progress=lambda done: progress(done, folds + 1))
+    rule, leads = chosen_rule(log, log.reward(reward), seen)
+    fitted = fit(log, reward, config, seed=seed, prior=prior)
+    model = DecisionModel(fitted.learned, fitted.response, np.zeros(len(log.arms.channels) + 1), rule)
+    if attention:
+        model = replace(model, attention=_attention(log, model))
+    progress(folds + 1, folds + 1)
+    return model, leads
+
+
+def out_of_fold(
+    log: Logged,
+    reward: RewardName,
+    config: LearningConfig,
+    *,
+    seed: int,
+    prior: Floats | None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> OutOfFold:
+    """Fit candidates on all folds of customers but one, and let them choose for it."""
+    fold = folds_of(log.customer, config.folds, np.random.default_rng(seed + 1))
+    predicted = np.empty((len(log), len(log.arms)))
+    chosen = {name: np.zeros(len(log), dtype=np.int32) for name in CANDIDATES}
+    for number in range(config.folds):
+        rows = np.flatnonzero(fold == number)
+        fitted = fit(log.take(np.flatnonzero(fold != number)), reward, config, seed=seed, prior=prior)
+        test = log.take(rows)
+        predicted[rows], choices = answers(fitted, test)
+        for name, arm in choices.items():
+            chosen[name][rows] = arm
+        progress(number + 1)
+    return OutOfFold(predicted, chosen)
+
+
+def answers(fitted: Fitted, log: Logged) -> tuple[Floats, Mapping[RuleName, NDArray[np.int32]]]:
+    """What the candidates say of decisions: expected reward of each arm (float64[n, A]), and what each chooses."""
+    nothing = np.zeros(len(log.arms.channels) + 1)
+    choices: dict[RuleName, NDArray[np.int32]] = {}
+    predicted = np.zeros((len(log), len(log.arms)))
+    for name in CANDIDATES:
+        values = DecisionModel(fitted.learned, fitted.response, nothing, Rule(name)).values(log.crowd)
+        choices[name] = best(values, log.arms, log.eligible)
+        if name == "learned":
+            predicted = values.base[:, None] + incremental(values, log.arms)
+    return predicted, choices
+
+
+def incremental(values: Values, arms: Arms) -> Floats:
+    """float64[n, A], of each arm at an average hour; 0 for hold."""
+    out: Floats = values.gain[:, arms.action] * values.attend[:, arms.channel]
+    out = out - values.cost - values.attention[:, arms.channel]
+    out[:, 0] = 0.0
+    return out
+
+
+def best(values: Values, arms: Arms, eligible: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """int32[n], the eligible arm of the highest value, or what a rule prefers; hold where none is above 0."""
+    worth = incremental(values, arms) if values.preference is None else values.preference.copy()
+    worth[:, 0] = 0.0
+    return np.where(eligible, worth, -np.inf).argmax(axis=1).astype(np.int32)
+
+
+def constants(log: Logged) -> NDArray[np.int32]:
+    """int32[n, A]: each arm where it is eligible, else hold."""
+    arms = np.arange(len(log.arms), dtype=np.int32)
+    fixed: NDArray[np.int32] = np.where(log.eligible, arms, np.int32(0))
+    return fixed
+
+
+def earned(log: Logged, reward: Floats, predicted: Floats, arm: NDArray[np.int32]) -> Floats:
+    """float64[n], doubly robust, whose mean is what choosing ``arm`` would have earned; weights cut at √n."""
+    rows = np.arange(len(log))
+    weight = np.minimum((arm == log.arm) / log.propensity, np.sqrt(len(log)))
+    scale = weight.mean() or 1.0
+    found: Floats = predicted[rows, arm] + weight / scale * (reward - predicted[rows, log.arm])
+    return found
+
+
+def chosen_rule(log: Logged, reward: Floats, seen: OutOfFold) -> tuple[Rule, Mapping[RuleName, tuple[float, float]]]:
+    """The rule that did best, and the lead of each candidate over what stood when it was asked, with its error."""
+    fixed = constants(log)
+    values = [earned(log, reward, seen.predicted, fixed[:, arm]) for arm in range(len(log.arms))]
+    arm = int(np.argmax([one.mean() for one in values]))
+    rule, standing = Rule("constant", arm), values[arm]
+    leads: dict[RuleName, tuple[float, float]] = {}
+    for name in CANDIDATES:
+        value = earned(log, reward, seen.predicted, seen.chosen[name])
+        lead, error = _clustered(value - standing, log.customer)
+        leads[name] = lead, error
+        if lead > LEAST_LEAD * error:
+            rule, standing = Rule(name), value
+    return rule, leads
+
+
+def _clustered(values: Floats, customer: NDArray[np.int32]) -> tuple[float, float]:
+    """The mean, and its standard error where rows of a customer are not independent."""
+    mean = float(values.mean())
+    sums = np.bincount(customer, weights=values - mean)
+    return mean, float(np.sqrt(np.square(sums).sum()) / len(values))
+
+
+def _attention(log: Logged, model: DecisionModel) -> Floats:
+    learned = model.learned
+    matrix = learned.encoder.matrix(log.crowd)
+    rows, channel, action = np.arange(len(log)), log.arms.channel[log.arm], log.arms.action[log.arm]
+    attend = learned.attendance.chance(matrix, log.crowd)[rows, channel]
+    attend = attend * learned.hours.lift(log.crowd)[rows, channel, np.maximum(log.cell, 0)]
+    gain, _ = learned.gains.predict(matrix, own_numbers(log.crowd, log.arms.actions))
+    worth = attend * (gain + learned.prior)[rows, action] - learned.cost[log.arm]
+    return attention_prices(log, attend, worth)
