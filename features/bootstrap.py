@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 _BLOCK = 2_000_000  # entries of the counts matrix held at once (16 MB)
+_SMALL = 10_000_000  # multiplications: some 10 ms
 _ROUNDING = 1e-6  # a standard error below this share of the whole sample's is 0
 
 
@@ -161,12 +162,12 @@ class _Table:
 
     def estimate(self, counts: Floats) -> Floats:
         """float64[2, r], estimate and standard error where clusters count so often, float64[r, n]."""
-        above, below = np.split(counts @ self.sums, 2, axis=1)
+        above, below = np.split(_product(counts, self.sums), 2, axis=1)
         below = np.where(below == 0, np.nan, below)
         ratio = above / below
         slope = np.concatenate([1 / below, -ratio / below], axis=1)
         twice = np.where(self.left == self.right, 1.0, 2.0)
-        square = (counts @ self.products * slope[:, self.left] * slope[:, self.right] * twice).sum(axis=1)
+        square = (_product(counts, self.products) * slope[:, self.left] * slope[:, self.right] * twice).sum(axis=1)
         # Where every cluster has the same ratio the square is 0 up to rounding, of either sign.
         return np.stack([ratio.sum(axis=1), np.sqrt(np.maximum(square, 0))])
 
@@ -183,6 +184,14 @@ def resampled(
     step = max(1, _BLOCK // len(cluster))
     for start in range(0, resamples, step):
         yield _draws(len(names), min(step, resamples - start), rng), place
+
+
+def _product(counts: Floats, columns: Floats) -> Floats:
+    """Matrix product. Small ones without BLAS, whose threads wait 50 ms for each other where cores are busy."""
+    if counts.size * columns.shape[1] > _SMALL:
+        return counts @ columns
+    found: Floats = np.einsum("rn,cn->rc", counts, np.ascontiguousarray(columns.T))
+    return found
 
 
 def _draws(n: int, size: int, rng: np.random.Generator) -> Floats:

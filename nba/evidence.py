@@ -80,7 +80,7 @@ def judge(
     refusals: list[Refusal] = []
     if ours.effective_sample_size < LEAST_EFFECTIVE_ROWS:
         refusals.append("few-effective-rows")
-    if ours.unsupported > MOST_UNSUPPORTED:
+    if ours.unsupported > MOST_UNSUPPORTED + 1e-9:  # a mean of equal shares is not exact
         refusals.append("unsupported-choices")
     low = difference.ci[0]
     if not (math.isfinite(low) and low >= -margin):

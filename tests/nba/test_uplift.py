@@ -107,10 +107,9 @@ def test_interval_is_wider_where_rows_belong_to_few_people() -> None:
     given, helped, _ = shop(np.random.default_rng(2), 3_000)
     few = Trial(np.arange(3_000) // 100, given.treated, given.reward, given.propensity)
     alone = qini(given, helped[:, None], np.random.default_rng(0), resamples=300)
-    copies = Trial(
-        np.tile(given.customer, 3), *(np.tile(one, 3) for one in (given.treated, given.reward, given.propensity))
-    )
-    copied = qini(copies, np.tile(helped, 3)[:, None], np.random.default_rng(0), resamples=300)
+    thrice = np.tile(np.arange(3_000), 3)
+    copies = Trial(thrice, given.treated[thrice], given.reward[thrice], given.propensity[thrice])
+    copied = qini(copies, helped[thrice, None], np.random.default_rng(0), resamples=300)
     assert copied.value == pytest.approx(alone.value)
     assert np.ptp(copied.ci) == pytest.approx(np.ptp(alone.ci), rel=0.2)
     assert not np.array_equal(qini(few, helped[:, None], np.random.default_rng(0), resamples=300).ci, alone.ci)

@@ -68,7 +68,8 @@ def draw(rng: np.random.Generator, people: int, *, floor: float = 0.05, spread: 
 def behaviour(floor: float) -> Floats:
     """float64[kind, arm], how the log chooses."""
     liking = np.exp(_LIKING)
-    return floor + (1 - ARMS * floor) * liking / liking.sum(axis=1, keepdims=True)
+    chance: Floats = floor + (1 - ARMS * floor) * liking / liking.sum(axis=1, keepdims=True)
+    return chance
 
 
 def value(choice: Floats) -> float:
@@ -79,7 +80,8 @@ def value(choice: Floats) -> float:
 def greedy(explored: float = 0.1) -> Floats:
     """The best arm of each kind and context, mixed with all."""
     best = SALE.argmax(axis=2)[..., None] == np.arange(ARMS)
-    return (1 - explored) * best + explored / ARMS
+    choice: Floats = (1 - explored) * best + explored / ARMS
+    return choice
 
 
 def logging(floor: float) -> Floats:
@@ -95,4 +97,5 @@ def mixed(first: Floats, second: Floats, gain: float) -> Floats:
 
 def _model() -> Floats:
     """float64[kind, arm], what the outcome model says."""
-    return 0.7 * SALE.mean(axis=1) + 0.03
+    expected: Floats = 0.7 * SALE.mean(axis=1) + 0.03
+    return expected
