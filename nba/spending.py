@@ -78,16 +78,32 @@ def spent(config: NbaConfig, arms: Arms, cost: Floats, contacts: Contacts, at: i
         contacts: past ones, and reserved ones.
         at: the moment, microseconds since 1970 UTC.
     """
-    weight = taken(config, arms, cost)
-    actions, channels = [*contacts.actions, ""], [*contacts.channels, None]
-    table = np.array([[arms.find(action, channel) for channel in channels] for action in actions])
-    arm = table[contacts.action, contacts.channel]
-    total = np.zeros(len(weight))
+    labels, channels = [*contacts.actions, None], [*contacts.channels, None]
+    total = np.zeros(len(config.budgets))
     for place, budget in enumerate(config.budgets.values()):
-        if budget.per != "run":
-            counted = (arm > 0) & (contacts.time >= period_start(budget, at))
-            total[place] = weight[place, arm[counted]].sum()
+        if budget.per == "run":
+            continue
+        one = np.array(
+            [[_took(config, arms, cost, budget, label, channel) for channel in channels] for label in labels]
+        )
+        recent = contacts.time >= period_start(budget, at)
+        total[place] = one[contacts.action[recent], contacts.channel[recent]].sum()
     return total
+
+
+def _took(
+    config: NbaConfig, arms: Arms, cost: Floats, budget: BudgetConfig, label: str | None, channel: str | None
+) -> float:
+    """What a past contact took of a budget. One that is no arm today cost what channel and action cost."""
+    if label is None or not covers(budget, label, channel):
+        return 0.0
+    if budget.over == "contacts":
+        return 1.0
+    arm = arms.find(label, channel)
+    if arm >= 0:
+        return float(cost[arm])
+    action, way = config.actions.get(split_label(label)[0]), config.channels.get(channel or "")
+    return (0.0 if action is None else action.cost) + (0.0 if way is None else way.cost)
 
 
 def period_start(budget: BudgetConfig, at: int) -> int:
