@@ -107,8 +107,8 @@ def fit(
         return None
     intercept, slope, calibrated = 0.0, 1.0, False
     if kind != "median" and _enough(kind, label[late]) and _enough(kind, label[early]):
-        moved, early = _train(kind, features[early], offset[early], label[early], trees, seed)
-        found = _line(kind, offset[late] + moved + _trees(early, features[late]), label[late])
+        moved, trial = _train(kind, features[early], offset[early], label[early], trees, seed)
+        found = _line(kind, offset[late] + moved + _trees(trial, features[late]), label[late])
         if found is not None:
             (intercept, slope), calibrated = found, True
     shift, booster = _train(kind, features, offset, label, trees, seed)

@@ -7,7 +7,7 @@ moment of a row lies before all that its label says.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +24,7 @@ from nba import boosted
 from nba.boosted import Boosted, Kind
 from nba.crowd import Crowd
 from nba.own_pace import chance_of, pace
-from nba.tastes import Bought, Tastes
+from nba.tastes import TASTES, Bought, Tastes
 
 Floats = NDArray[np.float64]
 
@@ -96,7 +96,9 @@ class ScoreModels:
     year_days: float
     tastes: Tastes | None = None
 
-    def score(self, crowd: Crowd, bought: Bought | None = None) -> dict[str, Number]:
+    def score(
+        self, crowd: Crowd, bought: Bought | None = None, *, only: Container[str] | None = None
+    ) -> dict[str, Number]:
         """The scores of n customers, by name (`nba.known.SCORES`); a score without a model is absent.
 
         NaN for somebody who has done nothing yet; churn_risk and expected_next_order_days also for those who never
@@ -105,10 +107,12 @@ class ScoreModels:
         Args:
             crowd: the customers.
             bought: what they bought, without which there are no tastes.
+            only: names of the scores that are wanted; None: all.
         """
         inputs = _inputs(crowd, self.names, own=self.own, floor=self.floor)
         found: dict[str, Floats] = {}
-        for name, model in self.models.items():
+        wanted = {name: model for name, model in self.models.items() if only is None or name in only}
+        for name, model in wanted.items():
             offset = _offset(name, inputs, self.config, self.year_days, self.floor)
             found[name] = model.predict(inputs.features, offset)
         buyer = inputs.orders > 0
@@ -121,9 +125,9 @@ class ScoreModels:
             found["expected_next_order_days"] = np.where(buyer & (days < FARTHEST * 0.98), days, np.nan)
         if "lifetime_value" in found:
             found["lifetime_value"] = found["lifetime_value"] * (YEAR / self.year_days)
-        if self.tastes is not None and bought is not None:
+        if self.tastes is not None and bought is not None and (only is None or any(name in only for name in TASTES)):
             found |= self.tastes.score(bought)
-        return {name: Number(values) for name, values in found.items()}
+        return {name: Number(values) for name, values in found.items() if only is None or name in only}
 
     def write(self, folder: Path) -> None:
         """Into a folder, which is made: ``scores.json`` and a LightGBM text a model."""

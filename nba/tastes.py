@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+#: What is told.
+TASTES = ("discount_affinity", "brand_loyalty")
+
 #: Only so many of a customer's newest purchase lines are looked at.
 NEWEST = 200
 
@@ -100,7 +103,7 @@ class Tastes:
         usual = np.append(self.usual, np.nan)[_places(self.key, bought.key)]
         told = ~np.isnan(usual) & ~np.isnan(bought.price)
         bargain = told & (bought.price < BARGAIN * usual)
-        return np.bincount(owner, bargain, n), np.bincount(owner, told, n)
+        return _sum(owner, bargain, n), _sum(owner, told, n)
 
     def familiar_lines(self, bought: Bought) -> tuple[Floats, Floats, NDArray[np.bool_]]:
         """Lines of a brand bought in an earlier order, lines after the first order, and whether any brand is known."""
@@ -116,7 +119,7 @@ class Tastes:
         later = time > time[begin][customer]
         any_brand = np.zeros(n, dtype=np.bool_)
         any_brand[customers] = True
-        return np.bincount(owner, later & (time > time[first][pair]), n), np.bincount(owner, later, n), any_brand
+        return _sum(owner, later & (time > time[first][pair]), n), _sum(owner, later, n), any_brand
 
     def write(self, folder: Path) -> None:
         """As ``tastes.npz``."""
@@ -186,3 +189,7 @@ def _places(keys: Ints, wanted: Ints) -> Ints:
         return np.zeros(len(wanted), dtype=np.int64)
     place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return np.where(keys[place] == wanted, place, len(keys))
+
+
+def _sum(owner: Ints, rows: NDArray[np.bool_], n: int) -> Floats:
+    return np.bincount(owner[rows], minlength=n).astype(np.float64)

@@ -82,7 +82,8 @@ class BgNbd:
         ((α + T) / (α + T + t))^(r + x); a customer cannot be lost before an order.
         """
         ratio = np.log(self.alpha + known.age) - np.log(self.alpha + known.age + days)
-        return self.alive(known) * -np.expm1((self.r + known.repeats) * ratio)
+        some: Floats = -np.expm1((self.r + known.repeats) * ratio)
+        return self.alive(known) * some
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,8 @@ def _log_likelihood(logs: Floats, x: Floats, last: Floats, age: Floats) -> Float
     here = -(r + x) * np.log(alpha + age)
     with np.errstate(divide="ignore", invalid="ignore"):
         lost = np.where(x > 0, logs[2] - np.log(b + x - 1) - (r + x) * np.log(alpha + last), -np.inf)
-    return shared + np.logaddexp(here, lost)
+    found: Floats = shared + np.logaddexp(here, lost)
+    return found
 
 
 def _least(loss: Callable[[Floats], float], starts: list[list[float]]) -> Floats:

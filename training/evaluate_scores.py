@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ def evaluate_scores(
     *,
     at: int | None = None,
     seed: int = 0,
+    cache_folder: Path | None = None,
     progress: Report = lambda step, done, total: None,
 ) -> dict[str, Any]:
     """Fit before the cut, score at it, compare with the baselines: the evaluation's JSON (keys in docs/stages.md).
@@ -50,6 +52,7 @@ def evaluate_scores(
         config: what is scored.
         at: the cut, microseconds UTC; None: a window before the end.
         seed: for fitting and for the resamples.
+        cache_folder: where compiled code is kept.
         progress: told after each step.
 
     Raises:
@@ -66,7 +69,7 @@ def evaluate_scores(
     people, log = people_of(shop.dataset), shop.log
     progress("rows", 0, 1)
     started = time.perf_counter()
-    rows = score_rows(people, log, cut, config, seed=seed)
+    rows = score_rows(people, log, cut, config, seed=seed, cache_folder=cache_folder)
     progress("rows", 1, 1)
     if rows is None:
         raise EvaluationError(f"scores need more than two windows of {config.window_days:g} days before the cut")
@@ -80,7 +83,7 @@ def evaluate_scores(
         )
     recency = fit_scores(rows, config, features=RECENCY, own=False, seed=seed)
     progress("fit", 2, 2)
-    crowd = customers_at(people, log, np.array([cut]))
+    crowd = customers_at(people, log, np.array([cut]), cache_folder=cache_folder)
     person = codes_of(log, crowd)
     after = future(log, person, crowd.at, config.window_days, until=cut + window)
     truth = Truth(after.orders, after.value)

@@ -139,16 +139,17 @@ class _Measures:
         return float(np.abs(gaps).sum() / weight.sum())
 
     def _auc(self, weight: Floats) -> float:
-        """P(a buyer's chance is above a non-buyer's), ties half."""
+        """P(a buyer's chance is above a non-buyer's), ties half; 0.5 in a draw without both."""
         positive = np.add.reduceat(weight * self._bought, self._tie)
         negative = np.add.reduceat(weight * (1 - self._bought), self._tie)
         total = positive.sum() * negative.sum()
         below = np.cumsum(negative) - negative
-        return float((positive * (below + negative / 2)).sum() / total) if total > 0 else np.nan
+        return float((positive * (below + negative / 2)).sum() / total) if total > 0 else 0.5
 
 
 _MEANS = ("likelihood_to_purchase/log_loss", "expected_orders/absolute_error", "value/absolute_error")
 
 
 def _interval(drawn: Floats) -> list[list[float]]:
-    return np.nanpercentile(drawn, [2.5, 97.5], axis=0).T.tolist()
+    ends: list[list[float]] = np.percentile(drawn, [2.5, 97.5], axis=0).T.tolist()
+    return ends

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -41,7 +42,14 @@ class Future:
 
 
 def score_rows(
-    people: People, log: EventLog, until: int, config: ScoresConfig, *, most: int = MOST, seed: int = 0
+    people: People,
+    log: EventLog,
+    until: int,
+    config: ScoresConfig,
+    *,
+    most: int = MOST,
+    seed: int = 0,
+    cache_folder: Path | None = None,
 ) -> ScoreRows | None:
     """Rows to fit on, from what was known before a moment.
 
@@ -54,6 +62,7 @@ def score_rows(
         config: what is scored.
         most: rows at most, drawn evenly from all.
         seed: for the draw.
+        cache_folder: where compiled code is kept.
 
     Returns:
         None if the log is too short, or if nobody had done anything.
@@ -66,7 +75,7 @@ def score_rows(
     if last < first:
         return None
     cuts = np.unique(np.linspace(first, last, max(1, min(MOMENTS, int((last - first) // (window // 2)) + 1))))
-    crowd = customers_at(people, log, cuts.astype(np.int64), most=most, seed=seed)
+    crowd = customers_at(people, log, cuts.astype(np.int64), most=most, seed=seed, cache_folder=cache_folder)
     if not len(crowd):
         return None
     person = codes_of(log, crowd)
@@ -84,7 +93,15 @@ def score_rows(
     )
 
 
-def customers_at(people: People, log: EventLog, cuts: Ints, *, most: int | None = None, seed: int = 0) -> Crowd:
+def customers_at(
+    people: People,
+    log: EventLog,
+    cuts: Ints,
+    *,
+    most: int | None = None,
+    seed: int = 0,
+    cache_folder: Path | None = None,
+) -> Crowd:
     """Every customer who had done something by some moments, as known then; one row a customer and moment.
 
     Args:
@@ -92,6 +109,7 @@ def customers_at(people: People, log: EventLog, cuts: Ints, *, most: int | None 
         cuts: moments, microseconds UTC.
         most: rows at most, drawn evenly from all; None: any number.
         seed: for the draw.
+        cache_folder: where compiled code is kept.
     """
     first = np.full(len(log.people), np.iinfo(np.int64).max)
     np.minimum.at(first, log.person, log.known)
@@ -102,7 +120,8 @@ def customers_at(people: People, log: EventLog, cuts: Ints, *, most: int | None 
     if most is not None and len(who) > most:
         kept = np.sort(np.random.default_rng(seed).choice(len(who), most, replace=False))
         who, at = who[kept], at[kept]
-    crowd = crowd_at(people, pd.Series([log.people[int(code)] for code in who], dtype="str"), at)
+    ids = pd.Series([log.people[int(code)] for code in who], dtype="str")
+    crowd = crowd_at(people, ids, at, cache_folder=cache_folder)
     active = ~np.isnan(crowd.state[:, crowd.names.index("known_for")])
     return crowd if active.all() else rows_of(crowd, np.flatnonzero(active))
 

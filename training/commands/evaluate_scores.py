@@ -45,7 +45,9 @@ def scores(
     home = segue_home(os.environ)
     shop = load_telling(data, home=home, now=datetime.now(UTC), rejected=rejected, note=terminal.note)
     with terminal.progress() as progress:
-        result = evaluate_scores(shop, config, at=at, seed=seed, progress=progress)
+        result = evaluate_scores(
+            shop, config, at=at, seed=seed, cache_folder=home / "cache" / "compiled", progress=progress
+        )
     asked = {"split": "scores", "at": result["at"], "seed": seed, "data": shop.dataset.fingerprint}
     figure = reliability_figure(result["calibration"], f"A purchase within {window:g} days of {result['at'][:10]}")
     run = open_tracking().log_evaluation(
