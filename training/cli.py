@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import typer
 
 from training.commands import (
+    decide,
     demo,
     evaluate,
     example,
@@ -24,6 +25,7 @@ from training.commands import (
     replay,
     rows,
     serve,
+    simulate,
     train,
     validate,
 )
@@ -31,10 +33,12 @@ from training.commands import (
 COMMANDS = (
     demo,
     example,
+    simulate,
     validate,
     train,
     evaluate,
     recommend,
+    decide,
     promote,
     models,
     serve,

@@ -21,7 +21,7 @@ from nba.simulation.clock import Clock
 from nba.simulation.equations import Equations, Floats, Ints, Situation, Terms, Weights
 from nba.simulation.logging_policy import Slots
 from nba.simulation.people import TRAITS, appeals, known
-from nba.simulation.shop import SimulatedShop
+from nba.simulation.shop import Decisions, SimulatedShop
 
 Mask = NDArray[np.bool_]
 
@@ -186,6 +186,18 @@ class Truth:
     def _clock(self) -> Clock:
         zones = tuple(self.equations.parameters.zones)
         return Clock.of(zones, int(self.decided.min()), int(self.decided.max()) + 14 * 24 * HOUR)
+
+
+def true_values(truth: Truth, decisions: Decisions) -> dict[str, float]:
+    """Mean one-step value of a decision under hold, the policy of the log, the ceiling and the oracle."""
+    rows, nothing = np.arange(len(truth)), np.zeros(len(truth), dtype=np.int64)
+    policies = {
+        "hold": Choices(nothing, truth.decided),
+        "logged": Choices(decisions.arm, decisions.sent),
+        "ceiling": truth.ceiling(),
+        "oracle": truth.oracle(),
+    }
+    return {name: float(truth.expected(rows, one.arm, one.send_at).mean()) for name, one in policies.items()}
 
 
 def message_ids(number: int) -> tuple[str, ...]:
