@@ -412,6 +412,7 @@ class Reservation:
         expected: `Standing.version` of them when it was decided.
         question: a number for what was asked, the same for the same question.
         contact: what it sends; None: it holds.
+        at: the moment it was decided for, which may lie before that of its writing.
         uses: what the contact takes of budgets.
         replaces: the decision whose contact, if it still holds a place, is given up for this one.
         key: digest of the caller's Idempotency-Key.
@@ -422,6 +423,7 @@ class Reservation:
     expected: int
     question: int
     contact: Contact | None
+    at: int
     uses: tuple[Use, ...] = ()
     replaces: str | None = None
     key: int | None = None
@@ -433,7 +435,7 @@ ChoiceState = Literal["hold", "reserved", "released"]
 
 @dataclass(frozen=True)
 class Choice:
-    """What a decision on the next action chose. ``changed``: when it came into its state, microseconds UTC."""
+    """What a decision on the next action chose. ``at``, ``changed``: the moments of decision and last change."""
 
     decision_id: str
     at: int

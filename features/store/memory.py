@@ -476,9 +476,9 @@ class MemoryDecisions:
         decision = one.decision
         self.write(decision)
         if one.replaces is not None:
-            self._release(one.replaces, decision.at)
+            self._release(one.replaces, one.at)
         state: ChoiceState = "hold" if one.contact is None else "reserved"
-        choice = Choice(decision.id, decision.at, one.question, state, decision.at, one.contact)
+        choice = Choice(decision.id, one.at, one.question, state, one.at, one.contact)
         self._choices[decision.id] = one.who[0], choice, one.uses
         self._take(one.uses, decision.at, 1)
         self._touch(one.who[0])
@@ -510,7 +510,7 @@ class MemoryDecisions:
         if self._is_reserved(decision_id):
             whose, choice, uses = self._choices[decision_id]
             self._choices[decision_id] = whose, replace(choice, state="released", changed=at), uses
-            self._take(uses, at, -1)
+            self._take(uses, 0, -1)
 
     def _take(self, uses: Sequence[Use], at: int, sign: int) -> None:
         for use in uses:

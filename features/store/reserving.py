@@ -25,8 +25,8 @@ SCHEMA = (
         uses TEXT
     )""",
     "CREATE INDEX choices_who ON choices(who)",
-    # How often something was decided for an identity, and when last.
-    "CREATE TABLE versions(who INTEGER PRIMARY KEY, version INTEGER NOT NULL, at INTEGER NOT NULL)",
+    # How often something was decided for an identity. Never removed: who decides meanwhile relies on it.
+    "CREATE TABLE versions(who INTEGER PRIMARY KEY, version INTEGER NOT NULL)",
     # Digests of Idempotency-Keys.
     "CREATE TABLE keys(key INTEGER PRIMARY KEY, decision INTEGER NOT NULL)",
     "CREATE INDEX keys_decision ON keys(decision)",
@@ -74,7 +74,7 @@ def may_reserve(connection: Connection, reservation: Reservation) -> bool:
 
 def reserve(connection: Connection, number: int, reservation: Reservation) -> None:
     """Write what a decision, which is written already, chose."""
-    at = reservation.decision.at
+    at, made_at = reservation.at, reservation.decision.at
     if reservation.replaces is not None:
         release(connection, reservation.replaces, at)
     contact = reservation.contact
@@ -93,8 +93,8 @@ def reserve(connection: Connection, number: int, reservation: Reservation) -> No
             uses,
         ),
     )
-    _take(connection, reservation.uses, at, 1)
-    touch(connection, reservation.who[0], at)
+    _take(connection, reservation.uses, made_at, 1)
+    touch(connection, reservation.who[0])
     if reservation.key is not None:
         sql = "INSERT INTO keys VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET decision = excluded.decision"
         connection.execute(sql, (reservation.key, number))
@@ -109,7 +109,7 @@ def release(connection: Connection, decision_id: str, at: int) -> bool:
         return False
     number, uses = found
     connection.execute("UPDATE choices SET state = ?, changed = ? WHERE decision = ?", (RELEASED, at, number))
-    _take(connection, _uses(uses), at, -1)
+    _take(connection, _uses(uses), 0, -1)
     return True
 
 
@@ -125,11 +125,10 @@ def exchange(connection: Connection, decision_id: str, contact: Contact, at: int
     return True
 
 
-def touch(connection: Connection, who: int, at: int) -> None:
+def touch(connection: Connection, who: int) -> None:
     """Something was decided for an identity."""
-    sql = """INSERT INTO versions VALUES (?, 1, ?)
-        ON CONFLICT (who) DO UPDATE SET version = version + 1, at = max(at, excluded.at)"""
-    connection.execute(sql, (who, at))
+    sql = "INSERT INTO versions VALUES (?, 1) ON CONFLICT (who) DO UPDATE SET version = version + 1"
+    connection.execute(sql, (who,))
 
 
 def used(connection: Connection, budget: str, period: str) -> float:

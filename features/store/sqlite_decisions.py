@@ -127,7 +127,7 @@ class SqliteDecisions:
                 done = reserving.exchange(connection, of, contact, record.at)
             if done:
                 _insert(connection, record)
-                reserving.touch(connection, who[0], record.at)
+                reserving.touch(connection, who[0])
         self._dirty = True
         return done
 
@@ -196,7 +196,7 @@ class SqliteDecisions:
             pruned += found
         while self._remove_some():
             pass
-        for table in ("erased", "budgets", "versions"):
+        for table in ("erased", "budgets"):
             self._database.write(f"DELETE FROM {table} WHERE at < ?", (before,))
         self._dirty = True
         return pruned

@@ -714,8 +714,8 @@ def decision(identifier: str, *, at: int = 1, bundle: str = "b1", **who: str) ->
     )
 
 
-def _ids(store: DecisionStore, **limits: int) -> Sequence[str]:
-    return [identifier for _, identifier in store.ids(**limits)]
+def _ids(store: DecisionStore, *, after: int = 0, limit: int = 10_000) -> Sequence[str]:
+    return [identifier for _, identifier in store.ids(after=after, limit=limit)]
 
 
 class DecisionStoreContract:

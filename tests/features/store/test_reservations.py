@@ -40,7 +40,7 @@ def reservation(identifier: str, contact: Contact | None = MAIL, *, expected: in
     at = parts.pop("at", 1)
     who = parts.pop("who", (ANNA,))
     made = replace(decision(identifier, at=at, customer_id=parts.pop("customer_id", "anna")), kind="action")
-    return Reservation(made, who, expected, parts.pop("question", 7), contact, **parts)
+    return Reservation(made, who, expected, parts.pop("question", 7), contact, at=at, **parts)
 
 
 def money(amount: float, limit: float = 10.0, period: str = "today") -> tuple[Use, ...]:
