@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from nba.hours import HourShares, circular, flat, kinds_of
 from nba.logged import Logged
 from nba.timing import ACTIVE, ATTENDED, OFTEN, Floats, HourModel, by_hour, hours_of, indifferent
+from nba.trees import folds_of
 from nba.values import DAY_HOURS, HOUR_CELLS
 
 # What fitting chooses from. Everybody's curve: hours of smoothing; attended contacts that the level above weighs.
@@ -73,12 +74,19 @@ class ContactHours:
 
 
 def attended(log: Logged) -> NDArray[np.bool_]:
-    """Which contacts were attended, bool[n]: clicked, or brought a visit; opens count on channels with neither."""
-    answered = log.clicked | log.visited
+    """Which contacts were attended, bool[n]: channel by channel clicks, where there are any, else visits, else opens.
+
+    Visits count only if contacts bring them: those who are left alone visit less than half as often.
+    """
+    sent = log.arm > 0
     channel = log.arms.channel[log.arm]
-    told = np.zeros(len(log.arms.channels) + 1, dtype=np.bool_)
-    np.logical_or.at(told, channel, answered & (log.arm > 0))
-    return answered | (log.opened & ~told[channel])
+    brought = not sent.all() and sent.any() and log.visited[~sent].mean() < log.visited[sent].mean() / 2
+    out = np.zeros(len(log), dtype=np.bool_)
+    for number in range(-1, len(log.arms.channels)):
+        rows = sent & (channel == number)
+        told = (log.clicked, log.visited, log.opened) if brought else (log.clicked, log.opened, log.visited)
+        out[rows] = next((said[rows] for said in told if said[rows].any()), False)
+    return out
 
 
 def contacts_of(log: Logged, attended: NDArray[np.bool_], expected: Floats) -> ContactHours:
@@ -103,21 +111,23 @@ def contacts_of(log: Logged, attended: NDArray[np.bool_], expected: Floats) -> C
     )
 
 
-def fit_hours(log: ContactHours, channels: tuple[str, ...]) -> HourModel:
+def fit_hours(log: ContactHours, channels: tuple[str, ...], *, seed: int = 0) -> HourModel:
     """Learn from contacts.
 
     Args:
         log: contacts at whatever hours; where these were drawn at random, the better.
         channels: C names.
+        seed: of how customers are told apart while fitting.
     """
     if not log.attended.any():
         return indifferent(channels)
     weight = log.weight * log.weight.sum() / (log.weight**2).sum()  # sums to the effective number of rows (Kish)
-    curve = _curve(log, weight, len(channels))
+    curve = _curve(log, weight, len(channels), seed)
     # Kinds of people are learned from one half of them and judged by the other: they hold what their people attended.
     last = np.sort(len(log) - 1 - np.unique(log.customer[::-1], return_index=True)[1])
-    half = last[log.customer[last] % 2 == 0]
-    judged = np.flatnonzero(log.customer % 2 == 1)
+    side = folds_of(log.customer, 2, np.random.default_rng(seed))
+    half = last[side[last] == 0]
+    judged = np.flatnonzero(side == 1)
     if not len(judged):
         return HourModel(channels, curve, flat(), flat(), (0.0, 0.0))
     shown = judged[np.linspace(0, len(judged) - 1, min(len(judged), _ROWS)).astype(np.int64)]
@@ -206,11 +216,11 @@ def _powers(
     return a, b
 
 
-def _curve(log: ContactHours, weight: Floats, channels: int) -> Floats:
+def _curve(log: ContactHours, weight: Floats, channels: int, seed: int) -> Floats:
     """Everybody's lift: float64[C + 1, HOUR_CELLS]."""
     from scipy.special import xlogy
 
-    fold = log.customer % _FOLDS
+    fold = folds_of(log.customer, _FOLDS, np.random.default_rng(seed))
     shape = (_FOLDS, channels + 1, 2, DAY_HOURS)
     place = np.ravel_multi_index(
         (fold, log.channel % (channels + 1), log.cell // DAY_HOURS, log.cell % DAY_HOURS), shape

@@ -21,6 +21,7 @@ from features.bootstrap import means
 from nba.logged import Logged
 from nba.timing import HourModel
 from nba.timing_fit import ContactHours, attended, contacts_of, fit_hours
+from nba.trees import folds_of
 from nba.values import DAY_HOURS
 
 Floats = NDArray[np.float64]
@@ -77,7 +78,7 @@ def evaluate_send_hours(log: Logged, *, seed: int = 0) -> dict[str, Any] | None:
     drawn = (log.arm > 0) & (log.cell >= 0) & (log.hour_propensity < 1.0)
     if not drawn.any():
         return None
-    sent = judged_contacts(log, drawn)
+    sent = judged_contacts(log, drawn, seed)
     found = _told(sent, seed)
     if found is None:
         return None
@@ -90,11 +91,11 @@ def evaluate_send_hours(log: Logged, *, seed: int = 0) -> dict[str, Any] | None:
     }
 
 
-def judged_contacts(log: Logged, drawn: NDArray[np.bool_]) -> Sent:
+def judged_contacts(log: Logged, drawn: NDArray[np.bool_], seed: int) -> Sent:
     """The contacts to judge, each with the hours that a model of other customers gives it."""
     came = attended(log)
     there = np.zeros((len(log), len(POLICIES)), dtype=np.bool_)
-    fold = log.customer % FOLDS
+    fold = folds_of(log.customer, FOLDS, np.random.default_rng(seed))
     for left_out in range(FOLDS):
         others = np.flatnonzero((log.arm > 0) & (log.cell >= 0) & (fold != left_out))
         here = np.flatnonzero(drawn & (fold == left_out))

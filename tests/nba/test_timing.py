@@ -274,9 +274,13 @@ def test_contacts_of_a_log() -> None:
         unsubscribed=no,
         complained=no,
     )
-    # E-mails are known to bring visits, so an open alone is nothing there; of text messages only opens are known.
-    came = attended(log)
-    assert came[1:].tolist() == [False, True, True, True]
+    # Who was left alone visited too, so visits are no answer; nobody clicked.
+    assert attended(log).tolist() == [False, True, True, False, True]
+    # Where contacts bring visits, an open alone is nothing, but on a channel of which only opens are known.
+    log = replace(log, visited=np.array([False, False, False, True, False]))
+    assert attended(log).tolist() == [False, False, True, True, True]
+    came = attended(replace(log, clicked=np.array([False, True, False, False, False])))
+    assert came.tolist() == [False, True, True, False, True]
     found = contacts_of(log, came, np.full(5, 0.2))
     assert found.channel.tolist() == [0, 1, 0, 1]
     assert found.cell.tolist() == [9, 33, 10, 11]
