@@ -124,7 +124,8 @@ def usual(log: Logged, came: NDArray[np.bool_]) -> Floats:
     sent = np.bincount(log.arm, minlength=len(log.arms))
     found = np.bincount(log.arm, came, minlength=len(log.arms))
     chance = (found + 20.0 * share) / (sent + 20.0)
-    return np.maximum(chance[log.arm], 1e-9)
+    chances: Floats = np.maximum(chance[log.arm], 1e-9)
+    return chances
 
 
 def hours(model: HourModel, known: ContactHours, asked: ContactHours) -> Ints:
@@ -138,7 +139,8 @@ def hours(model: HourModel, known: ContactHours, asked: ContactHours) -> Ints:
 
     def best(lift: Floats | NDArray[np.float32]) -> Ints:
         by_day = lift.reshape(len(lift), 2, DAY_HOURS)[row, weekend]
-        return np.where(open_[asked.channel], by_day, -1.0).argmax(axis=1)
+        hour: Ints = np.where(open_[asked.channel], by_day, -1.0).argmax(axis=1)
+        return hour
 
     own = model.lift_of(asked.active, asked.attended_at)[row, asked.channel]
     return np.column_stack([best(own), best(model.curve[asked.channel])])

@@ -140,10 +140,10 @@ def _compared(rows: dict[str, Floats], person: Counts, seed: int) -> dict[str, A
     """Metrics of all, with intervals, and ours less the best baseline of each metric, paired."""
     rivals = [name for name in rows if name != "ours"]
     value = {name: values.mean(axis=0) for name, values in rows.items()}
-    best = {
-        metric: (min if metric == "log_loss" else max)(rivals, key=lambda name, place=place: value[name][place])
-        for place, metric in enumerate(METRICS)
-    }
+    best = {}
+    for place, metric in enumerate(METRICS):
+        reached = [float(value[name][place]) for name in rivals]
+        best[metric] = rivals[int(np.argmin(reached) if metric == "log_loss" else np.argmax(reached))]
     paired = np.column_stack([rows["ours"][:, place] - rows[best[m]][:, place] for place, m in enumerate(METRICS)])
     found = means(np.column_stack([*rows.values(), paired]), person, np.random.default_rng(seed))
 

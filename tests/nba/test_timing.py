@@ -25,7 +25,8 @@ HOURS = np.arange(24)
 def apart(hour: NDArray[np.int64]) -> NDArray[np.int64]:
     """Hours between each hour of the day and those of some people, int64[n, 24]."""
     found = np.abs(HOURS - hour[:, None])
-    return np.minimum(found, 24 - found)
+    around: NDArray[np.int64] = np.minimum(found, 24 - found)
+    return around
 
 
 def contacts(
