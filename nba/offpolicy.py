@@ -168,7 +168,10 @@ def evaluate(
 
 
 def as_logged(log: Log) -> Policy:
-    """The policy that made the log: all weights are 1 and its value is the mean reward."""
+    """The policy that made the log, known by its choices only: all weights are 1 and its value is the mean reward.
+
+    Where its probabilities of all arms are known, give them as a `Policy`: differences are steadier.
+    """
     return Policy(log.propensity, log.predicted, np.zeros(len(log)))
 
 

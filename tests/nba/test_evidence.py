@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks import known_policies as worlds
 from nba.evidence import Judgement, judge, told
 from nba.offpolicy import Log, Policy, as_logged
 from nba.support import calibration, overlap
-from tests.nba import worlds
 
 
 def compared(people: int, ours: NDArray[np.float64], theirs: NDArray[np.float64], seed: int = 0) -> Judgement:

@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from benchmarks import known_policies as worlds
 from nba import offpolicy
 from nba.offpolicy import Estimate, Estimator, Log, Policy, as_logged, contributions, evaluate, shrunk, weights
-from tests.nba import worlds
 
 Floats = NDArray[np.float64]
 
