@@ -15,12 +15,12 @@ from features.config import laid_over
 from features.dataset import Dataset
 from nba.arms import HOLD, split_label
 from nba.asked import Asked
-from nba.batches import Settlement, decide_settled, settle, turns
 from nba.choose import NEVER, ON_PAGE
 from nba.config import NbaConfig
 from nba.crowd import Crowd, rows_of
 from nba.decide import Decided, decide
 from nba.scores import ScoreModels
+from nba.settling import Settlement, decide_settled, settle, turns
 from nba.values import ValueModel
 from training.configuration import read_toml
 from training.crowds import People, crowd_at, people_of

@@ -12,8 +12,8 @@ import pytest
 from features.config import ConfigError
 from features.dataset import read_dataset
 from nba.asked import Asked
-from nba.batches import Settlement
 from nba.config import NbaConfig
+from nba.settling import Settlement
 from tests.nba.simple_models import PriorModel
 from training.cli import main
 from training.deciding import Everyone, configured, decide_everyone, everyone, write

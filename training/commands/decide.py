@@ -14,7 +14,7 @@ from training.commands.options import Data, Json, Out, Rejected, Seed, moment
 from training.home import segue_home
 
 if TYPE_CHECKING:
-    from nba.batches import Settlement
+    from nba.settling import Settlement
     from training.tracking import Tracking
 
 #: The name that models of decisions are registered under.

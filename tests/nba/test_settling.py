@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from features.events import HOUR
 from nba.arms import Arms
 from nba.asked import Asked
-from nba.batches import Settlement, decide_settled, settle, turns
 from nba.config import NbaConfig
 from nba.crowd import Crowd
 from nba.decide import Decided, decide
+from nba.settling import Settlement, decide_settled, settle, turns
 from nba.spending import taken
 from nba.values import Values
 from tests.nba.simple_models import PriorModel, contacts_of, crowd_of, moment
@@ -102,6 +102,22 @@ def test_a_hundred_contacts_go_to_those_they_add_most_for() -> None:
     assert (arm > 0).sum() == 100
     assert best[arm > 0].min() >= best[arm == 0].max()
     assert decided.chosen.propensity.tolist() == [1.0] * 500
+
+
+def test_where_a_rule_goes_before_the_values_what_it_prefers_is_shared_out() -> None:
+    @dataclass(frozen=True)
+    class Texts(Taste):
+        """Texts to everybody: what one arm for all did best on a log."""
+
+        def values(self, crowd: Crowd) -> Values:
+            texts = [1.0 if self.arms.pair(arm) == ("survey", "sms") else -1.0 for arm in range(len(self.arms))]
+            return replace(super().values(crowd), preference=np.tile(texts, (len(crowd), 1)))
+
+    config = configured({"texts": {"amount": 9, "over": "contacts", "channels": ["sms"]}})
+    model = Texts(PriorModel(config))
+    settled = settle(GREEDY, [people(100)], model, config)
+    assert [config.arms.pair(arm) for arm in np.unique(settled.plan.arm)] == [("hold", None), ("survey", "sms")]
+    assert (settled.plan.arm > 0).sum() == 9
 
 
 @pytest.mark.parametrize("asked", [GREEDY, EXPLORING])
