@@ -19,7 +19,7 @@ It is linear in each block's weights: the same formula holds for a known class (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -231,10 +231,19 @@ class Equations:
         """float64[n, C, S], chance to attend, before the action's notice, in S hour cells each (int64[n, S])."""
         left = np.exp(-fatigue[:, None] * self.tires)
         reach = np.einsum("nhrp,np->nhr", weights.reach, left)
-        by_rhythm = np.einsum("nhr,ch->ncr", reach, self.attend)
-        lifted = self.lift[:, :, cells]  # [C, R, n, S]
-        chances: Floats = np.einsum("ncr,crns->ncs", by_rhythm, lifted)
+        chances = np.empty((len(weights), len(self.channels), cells.shape[1]))
+        for channel, by_habit in enumerate(self.attend):
+            by_cell = np.einsum("nhr,h->nr", reach, by_habit) @ self.lift[channel]
+            chances[:, channel] = np.take_along_axis(by_cell, cells, axis=1)
         return chances
+
+    def attends(self, hidden: Mapping[str, Ints], fatigue: Floats, arm: Ints, cell: Ints) -> Floats:
+        """float64[n], chance of people of known classes to attend an arm in an hour cell, notice included; hold: 0."""
+        action, channel = self.arms.action[arm], self.arms.channel[arm]
+        lifted = (
+            self.notice[action] * self.attend[channel, hidden["habit"]] * self.lift[channel, hidden["rhythm"], cell]
+        )
+        return np.where(arm > 0, lifted * np.exp(-self.tires[hidden["patience"]] * fatigue), 0.0)
 
     def terms(self, weights: Weights, situation: Situation) -> Terms:
         """What does not depend on channel and hour."""

@@ -22,6 +22,7 @@ from nba.simulation.equations import Equations, Floats, Ints, Situation, Terms, 
 from nba.simulation.logging_policy import Slots
 from nba.simulation.people import TRAITS, appeals, known
 from nba.simulation.shop import Decisions, SimulatedShop
+from nba.values import DAY_HOURS
 
 Mask = NDArray[np.bool_]
 
@@ -133,10 +134,9 @@ class Truth:
             contact = chosen > 0
             at = np.where(contact, send_at[part], self.decided[some])
             cells = self._clock.cells(self.zone[some], at)
-            weights, situation, terms = self._terms(some)
-            chances = self.equations.attended(weights, situation.fatigue, cells[:, None])[:, :, 0]
-            action, channel = self.arms.action[chosen], self.arms.channel[chosen]
-            attended = chances[np.arange(len(some)), channel] * self.equations.notice[action]
+            hidden = {name: classes[some] for name, classes in self.hidden.items()}
+            attended = self.equations.attends(hidden, self.fatigue[some], chosen, cells)
+            _, _, terms = self._terms(some)
             found[part] = self.equations.expected(terms, chosen, attended)
         return found
 
@@ -160,13 +160,12 @@ class Truth:
             sent[rows] = np.where(slot < 0, self.decided[rows], slots.time[np.arange(len(rows)), slot])
         return Choices(arm, sent)
 
-    def constant(self, arm: int, hour: int) -> Choices:
-        """One arm wherever it is eligible, at the allowed hour nearest to ``hour`` of the customer's day; else hold."""
-        rows = np.arange(len(self))
+    def constant(self, rows: Ints, arm: int, hour: int) -> Choices:
+        """One arm where it is eligible, at the allowed hour nearest to ``hour`` of the customer's day; else hold."""
         slots = self.slots(rows)
-        away = np.where(slots.allowed, np.abs(slots.cell % 24 - hour), 24)
-        sent = slots.time[rows, away.argmin(axis=1)]
-        return Choices(np.where(self.eligible[:, arm], arm, 0), sent)
+        away = np.where(slots.allowed, np.abs(slots.cell % DAY_HOURS - hour), DAY_HOURS)
+        sent = slots.time[np.arange(len(rows)), away.argmin(axis=1)]
+        return Choices(np.where(self.eligible[rows, arm], arm, 0), sent)
 
     def slots(self, rows: Ints) -> Slots:
         """The hours in which a contact of these decisions could be sent."""

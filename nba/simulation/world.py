@@ -167,12 +167,9 @@ class World:
         arm = chosen.arm[who]
         action, channel = equations.arms.action[arm].astype(np.int64), equations.arms.channel[arm].astype(np.int64)
         cell = slots.cell[who, chosen.slot[who]]
-        hidden = {name: self.people.hidden[name][who] for name in ("habit", "rhythm", "patience")}
         fatigue = situation.fatigue[who]
-        chance = equations.notice[action] * equations.attend[channel, hidden["habit"]]
-        chance = chance * equations.lift[channel, hidden["rhythm"], cell]
-        chance = chance * np.exp(-equations.tires[hidden["patience"]] * fatigue)
-        attends = self.draws.random(len(who)) < chance
+        hidden = {name: classes[who] for name, classes in self.people.hidden.items()}
+        attends = self.draws.random(len(who)) < equations.attends(hidden, fatigue, arm, cell)
         self.beliefs.saw_contact(who, action, channel, cell, fatigue, attends)
         later = (self.draws.exponential(30.0, len(who)) * MINUTE).astype(np.int64) + 20 * SECOND
         clicked, opened = np.full(n, NEVER), np.full(n, NEVER)

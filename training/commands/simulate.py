@@ -38,7 +38,7 @@ def simulate(
     write(shop, out)
     values = true_values(Truth.of(shop), shop.decisions)
     told = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
-    tables = sorted(file.name for file in out.iterdir())
+    tables = sorted(file.name for file in out.glob("*.parquet"))
     terminal.show(f"SIMULATED: written to {out}: {', '.join(tables)}", f"true mean value of a decision: {told}")
     terminal.result(
         {
