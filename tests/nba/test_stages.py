@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,8 +20,8 @@ from features.slots import CUSTOMER
 from features.store.base import Event
 from features.vocabulary import Vocabulary
 from nba.columns import AttributeKind, complete, known_columns, null
-from nba.segments import SegmentsConfig, segments
-from nba.stages import StageRule, StagesConfig, stage
+from nba.segments import DEFAULT_EXPRESSIONS, SegmentsConfig, segments
+from nba.stages import DEFAULT_RULES, StageRule, StagesConfig, stage
 
 NOW = 20_000 * DAY
 FOLD = Fold(CUSTOMER)
@@ -231,3 +235,23 @@ def test_nobody_at_all() -> None:
     empty = {name: Number(np.zeros(0)) for name in FOLD.names}
     assert len(stage(StagesConfig(), complete(empty, {}, 0), 0).codes) == 0
     assert segments(SegmentsConfig(), complete(empty, {}, 0), 0).indptr.tolist() == [0]
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "stages.md").read_text(encoding="utf-8")
+
+
+def test_the_page_tells_the_rules_in_order() -> None:
+    told = re.findall(r"^\| (\w+) \|", PAGE.partition("## Stages")[2].partition("## Segments")[0], re.MULTILINE)
+    assert told == ["stage", *(rule.stage for rule in DEFAULT_RULES), StagesConfig().otherwise]
+
+
+def test_the_page_tells_the_segments() -> None:
+    rows = re.findall(r"^\| ([\w, ]+) \|", PAGE.partition("## Segments")[2].partition("```")[0], re.MULTILINE)
+    assert [name for row in rows for name in row.split(", ")][1:] == list(DEFAULT_EXPRESSIONS)
+
+
+def test_the_settings_of_the_page_are_settings() -> None:
+    own_stages, own_segments = (tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL))
+    attributes = own_segments.pop("attributes")
+    StagesConfig.model_validate(own_stages["stages"]).check(known_columns({}))
+    SegmentsConfig.model_validate(own_segments["segments"]).check(known_columns(attributes))
