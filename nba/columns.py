@@ -62,33 +62,6 @@ def known_columns(
     return found | {OVERDUE: null("number", 0)}
 
 
-def complete(
-    columns: Mapping[str, Column],
-    attributes: Mapping[str, AttributeKind],
-    n: int,
-    *,
-    numbers: Iterable[str] = (),
-    state: Iterable[str] = CUSTOMER.features,
-) -> dict[str, Column]:
-    """Columns of n customers with all that an expression may name; null where a column is not there.
-
-    A column whose kind is not the declared one is null too: one customer's odd trait must not fail the request of all.
-
-    Args:
-        columns: `nba.crowd.Crowd.columns`, and scores where there are any.
-        attributes, numbers, state: as in `known_columns`.
-    """
-    found = dict(columns)
-    for name, kind in attributes.items():
-        if type(found.get(name)) is not TYPES[kind]:
-            found[name] = null(kind, n)
-    for name in (*numbers, *state):
-        if name not in found:
-            found[name] = null("number", n)
-    found[OVERDUE] = Number(overdue(found, n))
-    return found
-
-
 def overdue(columns: Mapping[str, Column], n: int) -> Floats:
     """Time since the last order over the customer's own mean time between orders, float64[n].
 

@@ -68,7 +68,7 @@ def segments(config: SegmentsConfig, columns: Mapping[str, Column], n: int) -> T
 
     Args:
         config: the expressions.
-        columns: `nba.columns.complete`; segments may name ``stage`` where it is among them.
+        columns: `nba.known.Known`; segments may name ``stage`` where it is among them.
         n: number of customers.
 
     Raises:

@@ -25,7 +25,7 @@ class StageRule(Config):
     stage: str = Field(min_length=1)
     """Name of the stage. Several rules may lead to one."""
     when: str
-    """SQL boolean expression over the columns of `nba.columns`. A term about a null is false."""
+    """SQL boolean expression over what is known of a customer (`nba.known`). A term about a null is false."""
 
     @field_validator("when")
     @classmethod
@@ -90,7 +90,7 @@ def stage(config: StagesConfig, columns: Mapping[str, Column], n: int) -> Text:
 
     Args:
         config: the rules.
-        columns: `nba.columns.complete`.
+        columns: `nba.known.Known`.
         n: number of customers.
 
     Raises:

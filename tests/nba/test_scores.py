@@ -12,36 +12,14 @@ from numpy.typing import NDArray
 from features.events import DAY
 from features.slots import CUSTOMER
 from nba import boosted
-from nba.crowd import Contacts, Crowd, rows_of
+from nba.crowd import Crowd, rows_of
 from nba.known import SCORES
 from nba.own_pace import chance_of, pace
 from nba.scores import ScoreModels, ScoreRows, ScoresConfig, fit_scores
 from nba.tastes import TASTES, Bought, Share, Tastes
+from tests.nba.people import NOW, crowd
 
 Floats = NDArray[np.float64]
-
-NOW = 20_000 * DAY
-
-
-def crowd(state: dict[str, Floats], at: NDArray[np.int64] | None = None) -> Crowd:
-    """Customers of whom only some features are known."""
-    n = len(next(iter(state.values())))
-    table = np.full((n, len(CUSTOMER.features)), np.nan)
-    for name, values in state.items():
-        table[:, CUSTOMER.features.index(name)] = values
-    nothing = np.ones((n, 0), dtype=np.bool_)
-    return Crowd(
-        ids=[str(row) for row in range(n)],
-        at=np.full(n, NOW) if at is None else at,
-        names=CUSTOMER.features,
-        state=table,
-        attributes={},
-        zones=[None] * n,
-        channels=(),
-        consented=nothing,
-        reachable=nothing,
-        contacts=Contacts.none(n),
-    )
 
 
 def shop(n: int = 6_000, *, moments: int = 8, seed: int = 0) -> tuple[ScoreRows, Floats]:
@@ -76,9 +54,9 @@ def shop(n: int = 6_000, *, moments: int = 8, seed: int = 0) -> tuple[ScoreRows,
     rows = ScoreRows(
         crowd=people,
         orders=soon.astype(np.float64),
-        value=soon * 20.0,
+        value=20 * soon.astype(np.float64),
         orders_churn=over((soon + later).astype(np.float64), 90),
-        value_year=over((soon + later + long) * 20.0, 200),
+        value_year=over(20 * (soon + later + long).astype(np.float64), 200),
         next_order=over(rng.exponential(1 / rate), 90),
         year_days=200.0,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,13 @@ from features.fold import Fold
 from features.slots import CUSTOMER
 from features.store.base import Event
 from features.vocabulary import Vocabulary
-from nba.columns import AttributeKind, complete, known_columns, null
+from nba.columns import AttributeKind, known_columns, null
+from nba.crowd import Crowd
+from nba.known import Known
 from nba.segments import DEFAULT_EXPRESSIONS, SegmentsConfig, segments
 from nba.stages import DEFAULT_RULES, StageRule, StagesConfig, stage
+from tests.nba.people import NOW, crowd
 
-NOW = 20_000 * DAY
 FOLD = Fold(CUSTOMER)
 
 
@@ -36,10 +39,15 @@ def read(*happened: tuple[str, float]) -> list[float]:
     return list(FOLD.read(state, NOW).values())
 
 
-def columns(*people: list[float]) -> dict[str, Column]:
-    """The columns of some people."""
+def known(people: Crowd, attributes: Mapping[str, AttributeKind] | None = None) -> Known:
+    """What is known of a crowd."""
+    return Known(people, attributes or {}, StagesConfig(), SegmentsConfig(), {})
+
+
+def columns(*people: list[float]) -> Known:
+    """What is known of some people."""
     table = np.array(people).reshape(len(people), -1)
-    return complete({name: Number(table[:, place]) for place, name in enumerate(FOLD.names)}, {}, len(people))
+    return known(crowd({name: table[:, place] for place, name in enumerate(FOLD.names)}))
 
 
 def stage_of(*happened: tuple[str, float]) -> str:
@@ -133,7 +141,6 @@ def test_out_of_a_segment_again(happened: list[tuple[str, float]], name: str) ->
 
 
 def test_hours_and_weekends() -> None:
-    # NOW is the midnight (UTC) between a Thursday and a Friday
     evening = [("view", day + 1 / 12) for day in range(8)]
     assert "evening_shopper" in segments_of(*evening)
     assert "evening_shopper" not in segments_of(("view", 1 / 12))  # once is no habit
@@ -151,8 +158,8 @@ def test_segments_over_an_attribute_that_only_some_have() -> None:
     declared: dict[str, AttributeKind] = {"skin_concerns": "tags", "skin_type": "text"}
     config.check(known_columns(declared))
     concerns = Tags(np.array([0, 2, 2]), np.array([0, 1], dtype=np.int32), Vocabulary(["acne", "redness"]))
-    table = complete({"skin_concerns": concerns, "skin_type": Number(np.ones(2))}, declared, 2)
-    found = segments(config, table, 2)
+    said: dict[str, Column] = {"skin_concerns": concerns, "skin_type": Number(np.ones(2))}
+    found = segments(config, known(crowd({"orders": np.ones(2)}, attributes=said), declared), 2)
     assert found.indptr.tolist() == [0, 1, 1]
     assert [found.values[int(code)] for code in found.codes] == ["acne"]
 
@@ -161,20 +168,19 @@ def test_an_attribute_nobody_has_is_null() -> None:
     kinds: list[AttributeKind] = ["number", "text", "flag", "tags", "time"]
     for kind in kinds:
         config = SegmentsConfig(expressions={"known": "x is not null", "unknown": "x is null"})
-        found = segments(config, complete({}, {"x": kind}, 2), 2)
+        found = segments(config, known(crowd({"orders": np.ones(2)}), {"x": kind}), 2)
         assert [found.values[int(code)] for code in found.codes] == ["unknown", "unknown"], kind
         assert type(null(kind, 0)) is type(known_columns({"x": kind})["x"])
 
 
 def test_segments_may_name_the_stage_and_a_score() -> None:
     config = SegmentsConfig(expressions={"push": "stage = 'retained' and discount_affinity > 0.5"})
-    stages = StagesConfig()
     with pytest.raises(ConfigError, match=r"segments\.expressions\.push: there is no column stage"):
         config.check(known_columns({}, numbers=["discount_affinity"]))
     config.check({**known_columns({}, numbers=["discount_affinity"]), "stage": null("text", 0)})
-    table = columns(read(*orders(3, 9)), read(*orders(3, 9)), read(*orders(3)))
-    table |= {"stage": stage(stages, table, 3), "discount_affinity": Number(np.array([0.6, 0.4, 0.6]))}
-    assert segments(config, table, 3).indptr.tolist() == [0, 1, 1, 1]
+    counts = {"orders": np.array([2.0, 2.0, 1.0]), "purchases_ever": np.array([2.0, 2.0, 1.0])}
+    people = crowd(counts, attributes={"discount_affinity": Number(np.array([0.6, 0.4, 0.6]))})
+    assert segments(config, known(people), 3).indptr.tolist() == [0, 1, 1, 1]
 
 
 def test_defaults_can_be_honoured() -> None:
@@ -232,9 +238,9 @@ def test_many_at_once_are_as_one_by_one(people: list[list[tuple[str, float]]]) -
 
 
 def test_nobody_at_all() -> None:
-    empty = {name: Number(np.zeros(0)) for name in FOLD.names}
-    assert len(stage(StagesConfig(), complete(empty, {}, 0), 0).codes) == 0
-    assert segments(SegmentsConfig(), complete(empty, {}, 0), 0).indptr.tolist() == [0]
+    nobody = known(crowd({"orders": np.zeros(0)}))
+    assert len(stage(StagesConfig(), nobody, 0).codes) == 0
+    assert segments(SegmentsConfig(), nobody, 0).indptr.tolist() == [0]
 
 
 PAGE = (Path(__file__).parents[2] / "docs" / "stages.md").read_text(encoding="utf-8")

@@ -127,7 +127,7 @@ def test_values_of_orders_are_shrunk_to_everybodys() -> None:
     n = rng.integers(1, 9, 5_000)
     rates = rng.gamma(truth.q, 1 / truth.gamma, 5_000)
     mean = rng.gamma(truth.p * n, 1 / (rates * n))
-    known = Purchases(n - 1.0, np.zeros(5_000), np.ones(5_000), mean)
+    known = Purchases((n - 1).astype(np.float64), np.zeros(5_000), np.ones(5_000), mean)
     found = fit_gamma_gamma(known)
     assert found.mean(one(0, 0, 1))[0] == pytest.approx(30, rel=0.05)
     expected = truth.p * (truth.gamma + n * mean) / (truth.p * n + truth.q - 1)
