@@ -44,26 +44,25 @@ class Pace:
     quickened: Floats
     wait: Floats
 
-    def features(self) -> Floats:
-        """What models see of it, float64[n, 3]."""
-        return np.column_stack([self.orders, self.overdue, self.quickened])
-
 
 def pace(crowd: Crowd) -> Pace:
     """The pace of a crowd; of somebody of whom nothing is known, that of nobody's history."""
+    state = crowd.state.T
+    nothing = np.full(len(crowd), np.nan)
     count, gap, last_gap, since, known, revenue = (
-        crowd.state[:, place] if place >= 0 else np.full(len(crowd), np.nan) for place in _places(crowd.names)
+        state[place] if place >= 0 else nothing for place in _places(crowd.names)
     )
-    number = np.nan_to_num(count)
+    number, known = _or_zero(count), _or_zero(known)
     with np.errstate(divide="ignore", invalid="ignore"):
-        since_start = np.nan_to_num(np.where(number > 0, np.where(number > 1, gap * (number - 1), 0) + since, known))
-        overdue = np.where(gap > 0, since / gap, np.nan)
-        quickened = np.where(gap > 0, last_gap / gap, np.nan)
-    rate = (number + PRIOR_ORDERS) / (since_start + PRIOR_DAYS)
+        # NaN below two orders, 0 where the state is not one that a fold reads
+        gap = np.where(gap > 0, gap, np.nan)
+        overdue, quickened = since / gap, last_gap / gap
+    bought = _or_zero(gap) * np.maximum(number - 1, 0) + _or_zero(since)
+    rate = (number + PRIOR_ORDERS) / (np.where(number > 0, bought, known) + PRIOR_DAYS)
     # A sum that fades reaches rate · half-life / ln 2 in the long run, and less of it in the time somebody is known.
-    reached = 1 - np.exp2(-(np.nan_to_num(known) + PRIOR_DAYS) / HALF_LIFE)
-    spending = np.maximum(np.nan_to_num(revenue), 0) * np.log(2) / HALF_LIFE / reached
-    return Pace(rate, spending, overdue, quickened, np.where(gap > 0, np.maximum(gap - since, 1.0), np.nan))
+    reached = 1 - np.exp2((known + PRIOR_DAYS) / -HALF_LIFE)
+    spending = np.maximum(_or_zero(revenue), 0) * (np.log(2) / HALF_LIFE) / reached
+    return Pace(rate, spending, overdue, quickened, np.maximum(gap - since, 1.0))
 
 
 def chance_of(orders: Floats) -> Floats:
@@ -73,6 +72,11 @@ def chance_of(orders: Floats) -> Floats:
     """
     expected = np.clip(orders, LEAST_ORDERS, 30)
     return np.log(np.expm1(expected))
+
+
+def _or_zero(values: Floats) -> Floats:
+    """0 for NaN; a tenth of the time of `numpy.nan_to_num` for one customer."""
+    return np.where(values == values, values, 0.0)
 
 
 @lru_cache(maxsize=16)

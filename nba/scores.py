@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from nba.boosted import Boosted, Kind
 from nba.crowd import Crowd
 from nba.own_pace import chance_of, pace
 from nba.tastes import TASTES, Bought, Tastes
+from nba.together import Together
 
 Floats = NDArray[np.float64]
 
@@ -102,32 +103,43 @@ class ScoreModels:
         """The scores of n customers, by name (`nba.known.SCORES`); a score without a model is absent.
 
         NaN for somebody who has done nothing yet; churn_risk and expected_next_order_days also for those who never
-        bought. Costs about 30 microseconds a model for one customer.
+        bought.
 
         Args:
             crowd: the customers.
             bought: what they bought, without which there are no tastes.
             only: names of the scores that are wanted; None: all.
         """
-        inputs = _inputs(crowd, self.names, own=self.own, floor=self.floor)
         found: dict[str, Floats] = {}
-        wanted = {name: model for name, model in self.models.items() if only is None or name in only}
-        for name, model in wanted.items():
-            offset = _offset(name, inputs, self.config, self.year_days, self.floor)
-            found[name] = model.predict(inputs.features, offset)
-        buyer = inputs.orders > 0
-        for name in found:
-            found[name] = np.where(inputs.active, found[name], np.nan)
-        if "churn_risk" in found:
-            found["churn_risk"] = np.where(buyer, 1 - found["churn_risk"], np.nan)
-        if "expected_next_order_days" in found:
-            days = np.expm1(np.maximum(found["expected_next_order_days"], 0))
-            found["expected_next_order_days"] = np.where(buyer & (days < FARTHEST * 0.98), days, np.nan)
-        if "lifetime_value" in found:
-            found["lifetime_value"] = found["lifetime_value"] * (YEAR / self.year_days)
+        wanted = [name for name in self.models if only is None or name in only]
+        if wanted:
+            inputs = _inputs(crowd, self.names, own=self.own)
+            offset = np.empty((len(crowd), len(self.models)))
+            for place, name in enumerate(self.models):
+                offset[:, place] = _offset(name, inputs, self.config, self.year_days, self.floor)
+            told = self._together.predict(inputs.features, offset)
+            told[~inputs.active] = np.nan
+            found = {name: self._score(name, told[:, place], inputs) for place, name in enumerate(self.models)}
         if self.tastes is not None and bought is not None and (only is None or any(name in only for name in TASTES)):
             found |= self.tastes.score(bought)
         return {name: Number(values) for name, values in found.items() if only is None or name in only}
+
+    def _score(self, name: str, told: Floats, inputs: _Inputs) -> Floats:
+        """A score from what its model says, float64[n]."""
+        match name:
+            case "churn_risk":  # the model tells of coming back
+                return np.where(inputs.buyer, 1 - told, np.nan)
+            case "expected_next_order_days":
+                days = np.expm1(np.maximum(told, 0))
+                return np.where(inputs.buyer & (days < FARTHEST * 0.98), days, np.nan)
+            case "lifetime_value":
+                return told * (YEAR / self.year_days)
+            case _:
+                return told
+
+    @cached_property
+    def _together(self) -> Together:
+        return Together(list(self.models.values()))
 
     def write(self, folder: Path) -> None:
         """Into a folder, which is made: ``scores.json`` and a LightGBM text a model."""
@@ -195,9 +207,9 @@ def fit_scores(
     names = features if features is not None else _telling(rows.crowd)
     worth = rows.value[~np.isnan(rows.value)]
     floor = max(0.01 * float(worth.mean()) / config.window_days, LEAST_MONEY) if len(worth) else LEAST_MONEY
-    inputs = _inputs(rows.crowd, names, own=own, floor=floor)
+    inputs = _inputs(rows.crowd, names, own=own)
     window, churn = config.window_days, config.churn_days
-    buyer = inputs.orders > 0
+    buyer = inputs.buyer
     wait = np.log1p(np.minimum(rows.next_order, FARTHEST))
     labels: dict[str, tuple[Kind, Floats, float]] = {
         "likelihood_to_purchase": ("chance", _some(rows.orders), window),
@@ -233,24 +245,28 @@ def fit_scores(
 class _Inputs:
     features: Floats
     active: NDArray[np.bool_]
-    orders: Floats
+    buyer: NDArray[np.bool_]
     pace_orders: Floats
     pace_revenue: Floats
     wait: Floats
 
 
-def _inputs(crowd: Crowd, names: tuple[str, ...], *, own: bool, floor: float) -> _Inputs:
+def _inputs(crowd: Crowd, names: tuple[str, ...], *, own: bool) -> _Inputs:
     """What models see and start from; with ``own`` False they start from the same for everybody."""
-    places, known, orders = _places(crowd.names, names)
-    state = np.column_stack([crowd.state, np.full(len(crowd), np.nan)])
-    features = state[:, places]
-    nothing = np.zeros(len(crowd))
-    active, count = ~np.isnan(state[:, known]), np.nan_to_num(state[:, orders])
+    places, absent, known, orders = _places(crowd.names, names)
+    n = len(crowd)
+    features = np.empty((n, len(names) + 3 * own))
+    features[:, : len(names)] = crowd.state[:, places]
+    if len(absent):
+        features[:, absent] = np.nan
+    nothing = np.zeros(n)
+    active = np.zeros(n, dtype=np.bool_) if known < 0 else ~np.isnan(crowd.state[:, known])
+    buyer = np.zeros(n, dtype=np.bool_) if orders < 0 else crowd.state[:, orders] > 0
     if not own:
-        return _Inputs(features, active, count, nothing, nothing, nothing)
+        return _Inputs(features, active, buyer, nothing, nothing, nothing)
     found = pace(crowd)
-    seen = np.column_stack([features, found.features()])
-    return _Inputs(seen, active, count, found.orders, found.revenue, found.wait)
+    features[:, -3], features[:, -2], features[:, -1] = found.orders, found.overdue, found.quickened
+    return _Inputs(features, active, buyer, found.orders, found.revenue, found.wait)
 
 
 def _offset(name: str, inputs: _Inputs, config: ScoresConfig, year_days: float, floor: float) -> Floats:
@@ -289,8 +305,9 @@ def _telling(crowd: Crowd) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=16)
-def _places(there: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[NDArray[np.int64], int, int]:
-    """Places of features, of ``known_for`` and of ``orders``; one past the last for what is not there."""
+def _places(there: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64], int, int]:
+    """Places of features, which of them are not there, and places of ``known_for`` and ``orders``, -1 if not there."""
     at = {name: place for place, name in enumerate(there)}
-    places = np.array([at.get(name, len(there)) for name in wanted], dtype=np.int64)
-    return places, at.get("known_for", len(there)), at.get("orders", len(there))
+    places = np.array([at.get(name, 0) for name in wanted], dtype=np.int64)
+    absent = np.array([number for number, name in enumerate(wanted) if name not in at], dtype=np.int64)
+    return places, absent, at.get("known_for", -1), at.get("orders", -1)

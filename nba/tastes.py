@@ -6,6 +6,7 @@ usually costs or who makes it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +19,8 @@ Ints = NDArray[np.int64]
 #: What is told.
 TASTES = ("discount_affinity", "brand_loyalty")
 
-#: Only so many of a customer's newest purchase lines are looked at.
-NEWEST = 200
+#: Only so many of a customer's newest purchase lines are looked at: as many as the state keeps (``bought``).
+NEWEST = 50
 
 #: A price this far below the usual one is a bargain.
 BARGAIN = 0.9
@@ -45,6 +46,19 @@ class Bought:
     time: Ints
     key: Ints
     price: Floats
+
+    @staticmethod
+    def of(people: Sequence[Sequence[tuple[int, int, float]]]) -> Bought:
+        """From lines (time, key, price) of each customer, by time."""
+        start = np.concatenate([[0], np.cumsum([len(lines) for lines in people])]).astype(np.int64)
+        rows = [line for lines in people for line in lines]
+        time, key, price = zip(*rows, strict=True) if rows else ((), (), ())
+        return Bought(
+            start,
+            np.array(time, dtype=np.int64),
+            np.array(key, dtype=np.int64),
+            np.array(price, dtype=np.float64),
+        )
 
     @property
     def owner(self) -> Ints:

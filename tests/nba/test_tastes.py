@@ -12,13 +12,7 @@ from nba.tastes import Bought, Share, Tastes, fit_tastes, share_of, usual_prices
 
 def bought(*people: list[tuple[int, int, float]]) -> Bought:
     """Lines (time, product key, price) of some people."""
-    rows = [row for person in people for row in person]
-    return Bought(
-        np.concatenate([[0], np.cumsum([len(person) for person in people])]).astype(np.int64),
-        np.array([row[0] for row in rows], dtype=np.int64),
-        np.array([row[1] for row in rows], dtype=np.int64),
-        np.array([row[2] for row in rows], dtype=np.float64),
-    )
+    return Bought.of(people)
 
 
 #: Products 1 and 2 are of brand 0, product 3 of brand 1, product 4 of none; product 4 has no usual price.
