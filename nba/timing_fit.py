@@ -24,10 +24,10 @@ from nba.values import DAY_HOURS, HOUR_CELLS
 CURVE_WIDTHS = (0.5, 1.0, 1.5, 2.0, 3.0)
 CURVE_SHRINKS = (3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0)
 # A person's shares: number of kinds, width, counts that the kinds weigh; and the power that shares are raised to.
-KINDS = (1, 4)
-WIDTHS = (1.0, 2.0, 3.0)
-CONCENTRATIONS = (2.0, 6.0, 20.0, 60.0, 200.0)
-POWERS = (0.5, 1.0, 1.5)
+KINDS = (1, 5)
+WIDTHS = (1.0, 2.5)
+CONCENTRATIONS = (3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0)
+POWERS = (0.25, 0.5, 1.0, 1.5)
 
 #: No power goes beyond it.
 MOST = 3.0
