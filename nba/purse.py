@@ -35,7 +35,6 @@ class Purse:
         names, periods: of the budgets.
         limit: float64[B, 2], of the open part and of the reserve.
         left: float64[B, 2], of both.
-        price: float64[B], what a unit is worth to others; 0 where nobody planned.
         weight: float64[B, A], what a contact takes.
     """
 
@@ -43,15 +42,17 @@ class Purse:
     periods: tuple[str, ...]
     limit: Floats
     left: Floats
-    price: Floats
     weight: Floats
 
     @property
     def prices(self) -> Floats:
-        """float64[A], of an arm's place in the budgets; infinite where there is none."""
+        """float64[A], of an arm's place in the budgets: nothing where there is one, infinite where there is none."""
         full = (self.weight > self.left[:, :1] + ROUNDING * np.maximum(1.0, self.limit[:, :1])) & (self.weight > 0)
-        priced: Floats = self.price @ self.weight
-        return np.where(full.any(axis=0), np.inf, priced)
+        return np.where(full.any(axis=0), np.inf, 0.0)
+
+    def has_place(self, arm: int) -> bool:
+        """Whether the open parts have a place for an arm."""
+        return bool(np.isfinite(self.prices[arm]))
 
     @property
     def explorable(self) -> Mask:
@@ -75,7 +76,6 @@ class Purse:
             "periods": self.periods,
             "limit": self.limit.tolist(),
             "left": self.left.tolist(),
-            "price": self.price.tolist(),
         }
 
     @staticmethod
@@ -88,7 +88,6 @@ class Purse:
             tuple(said["periods"]),
             np.array(said["limit"], dtype=np.float64).reshape(shape),
             np.array(said["left"], dtype=np.float64).reshape(shape),
-            np.array(said["price"], dtype=np.float64),
             _weight(config, arms, names),
         )
 
@@ -100,7 +99,6 @@ def purse_at(
     at: int,
     *,
     run: str | None = None,
-    price: Floats | None = None,
 ) -> Purse:
     """What is left of the budgets of a configuration.
 
@@ -110,19 +108,14 @@ def purse_at(
         store: what was taken.
         at: the moment, microseconds UTC.
         run: a name for a batch, which budgets ``per = "run"`` are for; None: they do not apply.
-        price: float64[B'], by all budgets of the configuration.
     """
-    listed = [
-        (place, name, budget)
-        for place, (name, budget) in enumerate(config.budgets.items())
-        if budget.per != "run" or run is not None
-    ]
-    names = tuple(name for _, name, _ in listed)
-    periods = tuple(str(run) if budget.per == "run" else period(budget, at) for *_, budget in listed)
+    listed = [(name, budget) for name, budget in config.budgets.items() if budget.per != "run" or run is not None]
+    names = tuple(name for name, _ in listed)
+    periods = tuple(str(run) if budget.per == "run" else period(budget, at) for _, budget in listed)
     limit = np.array(
         [
             [budget.amount * (1 - budget.exploration_share), budget.amount * budget.exploration_share]
-            for *_, budget in listed
+            for _, budget in listed
         ]
     ).reshape(len(listed), 2)
     used = np.array(
@@ -131,9 +124,7 @@ def purse_at(
             for name, when in zip(names, periods, strict=True)
         ]
     ).reshape(len(listed), 2)
-    places = [place for place, *_ in listed]
-    priced = np.zeros(len(listed)) if price is None else price[places]
-    return Purse(names, periods, limit, limit - used, priced, _weight(config, arms, names))
+    return Purse(names, periods, limit, limit - used, _weight(config, arms, names))
 
 
 def _weight(config: NbaConfig, arms: Arms, names: Sequence[str]) -> Floats:

@@ -85,6 +85,7 @@ class Wanted:
     count: int
     anchors: tuple[str, ...]
     at: int
+    past: bool = False
     exclude: tuple[str, ...] = ()
 
 

@@ -15,7 +15,7 @@ from nba.choose import ON_PAGE
 from nba.codes import Code
 from nba.decide import weighed
 from nba.desk import GRACE, TRIES, Crowded, Desk
-from nba.one_customer import Seen, crowd_of
+from nba.one_customer import Seen
 from nba.questions import RELEASE, Question
 from nba.telling import moment
 from nba.weighing import Weighed
@@ -153,9 +153,7 @@ class _Looking:
     def _weighed(self) -> Weighed:
         desk, seen = self._desk, self.seen
         contacts = desk.contacts(seen, self.standing, but=self._decision.id)
-        crowd = crowd_of(
-            [seen], [contacts], desk.customers.names, tuple(desk.config.channels), desk.config.attributes, desk.scores
-        )
+        crowd = desk.crowd([seen], [contacts])
         # Now or not at all; nothing else was promised.
         asked = replace(self._question.asked, horizon_hours=0, actions=(self._contact.action,), journey=None)
         return weighed(asked, crowd, desk.model, desk.config)

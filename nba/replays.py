@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 
 from features.store.base import Contact, Decision, Json
-from nba.desk import Desk, digest_of
+from nba.desk import Desk
+from nba.drafting import digest_of
 from nba.one_customer import Sent, reserved
 from nba.purse import Purse
 from nba.questions import Question, eligible_labels, told_of
@@ -82,7 +83,8 @@ def remade(desk: Desk, decision: Decision) -> Json:
         reserved(Contact(action, channel, time, time)) for action, channel, time in request["waiting"]
     ]
     purse = Purse.of_json(request["budgets"], desk.config, desk.model.arms)
-    decided = desk.decided(question, [seen], [[*known, *waiting]], purse)
+    planned = None if request["planned"] is None else (request["planned"][0], request["planned"][1])
+    decided = desk.decided(question, [seen], [[*known, *waiting]], purse, [planned])
     answer = told(decided, 0)
     answer["choice"]["product_ids"] = decision.answer["choice"]["product_ids"]
     answer["policy"] = decision.answer["policy"]

@@ -24,14 +24,21 @@ from starlette.routing import Route
 
 from features.config import ConfigError
 from features.states import States
-from features.store.base import EventStore, Json, Person, StoreError
+from features.store.base import DecisionStore, EventStore, Json, Person, StoreError
 from features.store.sqlite import SqliteDecisions, SqliteEvents
+from nba.asked import Asked
+from nba.desk import Desk
+from nba.desks import DecisionParts, open_desk, reopened
+from nba.one_customer import Who
+from nba.questions import Question
+from nba.replays import ActionReplayer
 from recommender import bundle
 from recommender.decisions import Replayer
 from recommender.live_shop import LiveShop
 from recommender.rules import read_text
 from serving import openapi
 from serving.access import SIGNATURE_HEADER, Access
+from serving.actions import KEY_HEADER, Actions
 from serving.aliases import alias_routes
 from serving.champion import Answers, Champion, follow
 from serving.customers import customer_routes
@@ -41,7 +48,7 @@ from serving.ingest import Ingest
 from serving.keeping import Keeping
 from serving.keys import read_keys
 from serving.metrics import Measured, Metrics
-from serving.origins import Origin, folders_of
+from serving.origins import Folders, Origin, folders_of
 from serving.problems import (
     INTERNAL,
     INVALID_REQUEST,
@@ -51,15 +58,17 @@ from serving.problems import (
     ProblemError,
 )
 from serving.products import product_routes
-from serving.recommendations import Recommendations
+from serving.recommendations import Recommendations, warm
 from serving.registry import Registry
 from serving.settings import Settings, settings_from
+from serving.shelf import LiveShelf
 from serving.status import status_routes
 from serving.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
 MODEL = "recommender"
+DECISIONS = "nba"
 
 #: Longest wait for the first model before requests are let in (and told 503).
 _FIRST_LOOK_SECONDS = 30.0
@@ -74,6 +83,7 @@ def create_app(
     settings: Settings,
     *,
     build: Callable[[Path], Answers] | None = None,
+    read_decisions: Callable[[Path], DecisionParts] | None = None,
     clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     new_id: Callable[[], str] = lambda: f"{time.time_ns() // 1_000_000:012x}{token_hex(10)}",
 ) -> FastAPI:
@@ -83,6 +93,7 @@ def create_app(
         settings: what the operator set.
         build: makes a model from its bundle folder; by default the recommender under the merchandiser's rules, kept up
             with the live shop.
+        read_decisions: reads a bundle of decisions.
         clock: now, in microseconds since 1970 UTC.
         new_id: makes decision ids; by default they begin with the time, so that an index of them grows at its end.
 
@@ -101,19 +112,55 @@ def create_app(
     clock = _set(clock, settings, events)
     edition = partial(_stamp, settings.rules_file)
     build = build or partial(_build, settings.rules_file, events)
-    champion = Champion(MODEL, origin, build, edition, keeping, metrics, clock)
+    champion = Champion(
+        MODEL,
+        origin,
+        partial(_warmed, build, clock),
+        edition,
+        keeping,
+        metrics,
+        clock,
+        optional=isinstance(origin, Folders) and origin.names == {DECISIONS},
+    )
+    read_decisions = read_decisions or _read_decisions
+    shelf = LiveShelf(champion, events, decisions, clock=clock, new_id=new_id)
+    decider = Champion(
+        DECISIONS,
+        origin,
+        partial(_build_desk, settings.contact_file, read_decisions, events, decisions, shelf),
+        partial(_stamp, settings.contact_file),
+        keeping,
+        metrics,
+        clock,
+        optional=not champion.optional,
+    )
+    champions: tuple[Champion[Any], ...] = (champion, decider)
+    actions = Actions(
+        decider,
+        events,
+        decisions,
+        access,
+        metrics,
+        body_limit=settings.body_limit,
+        batch_limit=settings.batch_limit,
+        clock=clock,
+        new_id=new_id,
+    )
     recommendations = Recommendations(
         champion, decisions, access, metrics, body_limit=settings.body_limit, clock=clock, new_id=new_id
     )
     ingest = Ingest(events, metrics)
-    upkeep = Upkeep(champion, decisions, keeping, settings.decision_days, clock)
+    upkeep = Upkeep(champions, decisions, keeping, settings.decision_days, clock)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        looked, stop = Event(), Event()
-        thread = Thread(target=follow, args=(champion, settings.poll_seconds, looked, stop), name="follow", daemon=True)
-        thread.start()
-        await anyio.to_thread.run_sync(looked.wait, _FIRST_LOOK_SECONDS)
+        stop = Event()
+        looks = [Event() for _ in champions]
+        for one, looked in zip(champions, looks, strict=True):
+            arguments = (one, settings.poll_seconds, looked, stop)
+            Thread(target=follow, args=arguments, name=f"follow-{one.name}", daemon=True).start()
+        for looked in looks:
+            await anyio.to_thread.run_sync(looked.wait, _FIRST_LOOK_SECONDS)
         keeper = Thread(target=upkeep.run, args=(stop,), name="upkeep", daemon=True)
         keeper.start()
         yield
@@ -135,7 +182,7 @@ def create_app(
                 CORSMiddleware,
                 allow_origins=settings.allowed_origins,
                 allow_methods=["GET", "POST"],
-                allow_headers=["Authorization", SIGNATURE_HEADER],
+                allow_headers=["Authorization", SIGNATURE_HEADER, KEY_HEADER],
                 expose_headers=["Retry-After"],
                 max_age=86_400,
             ),
@@ -156,11 +203,21 @@ def create_app(
         *product_routes(
             events, access, body_limit=settings.batch_limit, clock=clock, trained=partial(_trained, champion)
         ),
+        *actions.routes(),
         *alias_routes(origin, settings.alias, access),
-        *customer_routes(events, decisions, partial(_state_of, events, States(events)), access, clock=clock),
+        *customer_routes(
+            events,
+            decisions,
+            partial(_state_of, events, States(events)),
+            access,
+            clock=clock,
+            profile_of=partial(_profile_of, decider),
+        ),
     ]
-    app.include_router(decision_routes(decisions, Replayer(events, decisions, keeping.folder), access))
-    app.include_router(status_routes([champion], origin, access, metrics))
+    opened = reopened(events, decisions, keeping.folder, read_decisions)
+    replayer = Replayer(events, decisions, keeping.folder)
+    app.include_router(decision_routes(decisions, replayer, ActionReplayer(opened), access))
+    app.include_router(status_routes(champions, origin, access, metrics))
     app.openapi = partial(_document_once, app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 
@@ -195,7 +252,41 @@ def _build(rules_file: Path | None, events: EventStore, folder: Path) -> Answers
     return shop
 
 
-def _trained(champion: Champion, product_id: str) -> Json | None:
+def _warmed(build: Callable[[Path], Answers], clock: Callable[[], int], folder: Path) -> Answers:
+    answers = build(folder)
+    warm(answers, clock())
+    return answers
+
+
+def _read_decisions(folder: Path) -> DecisionParts:
+    from nba import bundle as decision_bundle  # imports LightGBM's reader: only where there is something to read
+
+    return decision_bundle.read(folder)
+
+
+def _build_desk(
+    contact_file: Path | None,
+    read: Callable[[Path], DecisionParts],
+    events: EventStore,
+    decisions: DecisionStore,
+    shelf: LiveShelf,
+    folder: Path,
+) -> Desk:
+    text = "" if contact_file is None else read_text(contact_file)
+    try:
+        return open_desk(read(folder), text, events, decisions, shelf)
+    except ConfigError as error:
+        raise ConfigError(f"{contact_file or folder}: {error}") from None
+
+
+def _profile_of(decider: Champion[Desk], customer_id: str | None, anonymous_id: str | None, at: int) -> Json:
+    """Stage, segments and scores, where a model of decisions is loaded."""
+    if decider.loaded is None:
+        return {}
+    return decider.loaded.answers.profile(Question(Who(customer_id, anonymous_id), Asked(), at))
+
+
+def _trained(champion: Champion[Answers], product_id: str) -> Json | None:
     """What the model that answers knows of a product."""
     return champion.loaded.answers.product(product_id) if champion.loaded else None
 

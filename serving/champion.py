@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from features.store.base import Json
-from recommender.answers import Asked, Block, BlockRequest, Shopper
+from recommender.answers import Asked, Block
 from recommender.live_shop import Answered
 from serving.keeping import Keeping
 from serving.metrics import Metrics
@@ -24,17 +24,25 @@ log = logging.getLogger(__name__)
 _RETRY_SECONDS = 30
 
 
-class Answers(Protocol):
-    """What serving asks of a model. `recommender.live_shop.LiveShop` is one; see there."""
-
-    @property
-    def placements(self) -> Collection[str]:
-        """Names of the placements it answers."""
-        ...
+class Served(Protocol):
+    """What is asked of whatever answers."""
 
     @property
     def rules_text(self) -> str:
         """The rules it answers under."""
+        ...
+
+    def keep_up(self) -> None:
+        """Take in what the shop logged since."""
+        ...
+
+
+class Answers(Served, Protocol):
+    """What serving asks of a model of lists. `recommender.live_shop.LiveShop` is one; see there."""
+
+    @property
+    def placements(self) -> Collection[str]:
+        """Names of the placements it answers."""
         ...
 
     def answer(self, asked: Asked, *, draw: str = "", past: bool = False) -> Answered:
@@ -49,16 +57,16 @@ class Answers(Protocol):
         """What the bundle knows of a product, None if it does not know it."""
         ...
 
-    def keep_up(self) -> None:
-        """Take in what the shop logged since."""
-        ...
+
+Model = TypeVar("Model", bound=Served)
 
 
 @dataclass(frozen=True)
-class Loaded:
+class Loaded(Generic[Model]):
     """A release, ready to answer.
 
     Attributes:
+        answers: the model.
         edition: see `Champion`.
         bundle: folder name of its bundle among those that are kept.
         rules: digest of the rules it answers under.
@@ -66,13 +74,13 @@ class Loaded:
 
     release: Release
     edition: object
-    answers: Answers
+    answers: Model
     loaded_at: datetime
     bundle: str
     rules: str
 
 
-class Champion:
+class Champion(Generic[Model]):
     """The release of one model that this process serves.
 
     A request takes `loaded` once and keeps it to its end; a swap puts another object in its place. So a request is
@@ -87,27 +95,33 @@ class Champion:
         keeping: keeps bundles and rules for as long as decisions refer to them.
         metrics: counts swaps and failures.
         clock: now, in microseconds since 1970 UTC.
+        optional: there may be no such model: that is no fault, and nobody waits for it.
 
     Attributes:
         loaded: what answers now, or None.
         last_check: when the origin was last looked at.
         last_error: what went wrong then, or None. Whatever it is, ``loaded`` stays.
+        absent: an optional model that its origin does not have.
     """
 
     def __init__(
         self,
         name: str,
         origin: Origin,
-        build: Callable[[Path], Answers],
+        build: Callable[[Path], Model],
         edition: Callable[[], object],
         keeping: Keeping,
         metrics: Metrics,
         clock: Callable[[], int],
+        *,
+        optional: bool = False,
     ) -> None:
         self.name = name
-        self.loaded: Loaded | None = None
+        self.optional = optional
+        self.loaded: Loaded[Model] | None = None
         self.last_check: datetime | None = None
         self.last_error: str | None = None
+        self.absent = False
         self._origin = origin
         self._build = build
         self._edition = edition
@@ -118,6 +132,7 @@ class Champion:
 
     def check(self) -> None:
         """Look at the origin once, and swap if there is another release or edition. Never raises."""
+        self.absent = False
         try:
             release, edition = self._origin.latest(self.name), self._edition()
             if self.loaded is not None and (self.loaded.release, self.loaded.edition) == (release, edition):
@@ -125,6 +140,7 @@ class Champion:
             elif not self._failed_lately(release, edition):
                 self._swap(release, edition)
         except OriginError as error:
+            self.absent = self.optional and self.loaded is None
             self._report(str(error))
         self.last_check = _utc(self._clock())
         self._metrics.checked(self._clock() / 1e6)
@@ -137,7 +153,6 @@ class Champion:
             folder = self._keeping.bundle(self._origin.fetch(release))
             answers = self._build(folder)
             answers.keep_up()
-            self._warm(answers)
             rules = self._keeping.text(answers.rules_text)
         except Exception as error:  # noqa: BLE001  # whatever is wrong with a new model, the old one goes on
             self._failed = (release, edition, self._clock() + _RETRY_SECONDS * 1_000_000)
@@ -155,21 +170,13 @@ class Champion:
         self._metrics.swapped(release.name, release.version, previous.release.version if previous else None)
         log.info("serving %s version %s", release.name, release.version)
 
-    def _warm(self, answers: Answers) -> None:
-        """Ask for every placement before a shopper does: pages come into memory, faults to light."""
-        at = self._clock()
-        for placement in answers.placements:
-            asked = Asked(Shopper(), [BlockRequest(placement)], at)
-            answers.answer(asked)
-            answers.fallback(asked)
-
     def _report(self, error: str) -> None:
         if error != self.last_error:  # once, not at every poll
-            log.error("%s", error)
+            log.log(logging.INFO if self.absent else logging.ERROR, "%s", error)
         self.last_error = error
 
 
-def follow(champion: Champion, seconds: float, looked: Event, stop: Event) -> None:
+def follow(champion: Champion[Model], seconds: float, looked: Event, stop: Event) -> None:
     """Check again and again until told to stop: the body of a thread. ``looked`` is set after the first time."""
     while True:
         champion.check()

@@ -29,6 +29,13 @@ _Told = TypeVar("_Told")
 #: What a person's state holds at a moment: feature -> value.
 StateOf = Callable[[Person, int], Mapping[str, float]]
 
+#: Stage, segments and scores of a customer or visitor at a moment; empty where no model tells them.
+ProfileOf = Callable[[str | None, str | None, int], Json]
+
+
+def _no_profile(customer_id: str | None, anonymous_id: str | None, at: int) -> Json:
+    return {}
+
 
 def customer_routes(
     store: EventStore,
@@ -37,6 +44,7 @@ def customer_routes(
     access: Access,
     *,
     clock: Callable[[], int],
+    profile_of: ProfileOf = _no_profile,
 ) -> list[Route]:
     """The routes of one person. All of them need a secret key.
 
@@ -46,8 +54,9 @@ def customer_routes(
         state_of: a person's state at a moment.
         access: who may.
         clock: now, in microseconds since 1970 UTC.
+        profile_of: a person's stage, segments and scores.
     """
-    customers = _Customers(store, decisions, state_of, access, clock)
+    customers = _Customers(store, decisions, state_of, access, clock, profile_of)
     return [
         Route("/v1/customers", customers.get, methods=["GET"]),
         Route("/v1/customers", customers.delete, methods=["DELETE"]),
@@ -64,7 +73,9 @@ class _Customers:
         state_of: StateOf,
         access: Access,
         clock: Callable[[], int],
+        profile_of: ProfileOf,
     ) -> None:
+        self._profile_of = profile_of
         self._store = store
         self._decisions = decisions
         self._state_of = state_of
@@ -112,6 +123,7 @@ class _Customers:
             "last_seen": rfc3339(max(times)),
             "events": dict(sorted(counts.items())),
             "state": dict(self._state_of(person, self._clock())),
+            **self._profile_of(customer_id, anonymous_id, self._clock()),
             "recent": [_event(event) for event in reversed(recent)],
         }
 

@@ -7,7 +7,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from features.store.base import Decision, DecisionStore
+from features.store.base import Decision, DecisionStore, Json
+from nba.questions import ACTION
+from nba.replays import ActionReplayer, NotMadeAgain
 from recommender.decisions import NotReplayableError, Replayer
 from serving.access import Access
 from serving.bodies import json_answer
@@ -19,8 +21,15 @@ from serving.schemas import DecisionAnswer, ReplayAnswer
 log = logging.getLogger(__name__)
 
 
-def decision_routes(decisions: DecisionStore, replayer: Replayer, access: Access) -> APIRouter:
-    """The routes over a log of decisions."""
+def decision_routes(decisions: DecisionStore, replayer: Replayer, actions: ActionReplayer, access: Access) -> APIRouter:
+    """The routes over a log of decisions.
+
+    Args:
+        decisions: the log.
+        replayer: of product lists.
+        actions: of decisions on the next action.
+        access: who may.
+    """
     router = APIRouter(tags=["decisions"])
 
     # Not async: the log is read, and a replay takes milliseconds to seconds, so these have their thread.
@@ -44,14 +53,22 @@ def decision_routes(decisions: DecisionStore, replayer: Replayer, access: Access
         access.admit(request, "secret")
         found = _found(decisions, decision_id)
         try:
-            replayed = replayer.replay(found)
-        except NotReplayableError as error:
+            differences = _differences(found, replayer, actions)
+        except (NotReplayableError, NotMadeAgain) as error:
             raise ProblemError(NOT_REPLAYABLE, str(error)) from None
-        if not replayed.match:
-            log.error("decision %s does not replay: %s", decision_id, replayed.differences)
-        return json_answer({"match": replayed.match, **({} if replayed.match else {"diff": replayed.differences})})
+        if differences is not None:
+            log.error("decision %s does not replay: %s", decision_id, differences)
+        return json_answer({"match": True} if differences is None else {"match": False, "diff": differences})
 
     return router
+
+
+def _differences(decision: Decision, replayer: Replayer, actions: ActionReplayer) -> list[Json] | None:
+    """Where a decision made again differs; None: nowhere."""
+    if decision.kind == ACTION:
+        return actions.differences(decision) or None
+    replayed = replayer.replay(decision)
+    return None if replayed.match else replayed.differences
 
 
 def _found(decisions: DecisionStore, decision_id: str) -> Decision:

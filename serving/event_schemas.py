@@ -151,6 +151,9 @@ class CustomerAnswer(BaseModel):
     last_seen: datetime
     events: dict[str, int] = Field(description="How many events of each name.")
     state: dict[str, float | None] = Field(description="The features that models see, now.")
+    stage: str | None = Field(default=None, description="Where in their life with the shop; with a model of decisions.")
+    segments: list[str] | None = Field(default=None, description="What they do; with a model of decisions.")
+    scores: dict[str, float | None] | None = Field(default=None, description="What they are likely to do.")
     recent: list[dict[str, Any]] = Field(description="The events that came in last, newest first.")
 
 

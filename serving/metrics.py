@@ -28,6 +28,8 @@ _ROUTES = frozenset(
         "/v1/batch",
         "/v1/products:batch",
         "/v1/customers",
+        "/v1/decisions",
+        "/v1/decisions:batch",
         "/v1/models",
         "/v1/segue.js",
         "/health/live",
@@ -66,13 +68,27 @@ class Metrics:
         )
         self._degraded = Counter(
             "segue_degraded_requests",
-            "Requests answered with popular products because the model raised an error.",
+            "Requests answered with popular products, or with hold, because the model raised an error.",
             registry=self._registry,
         )
         self._lost = Counter(
             "segue_decisions_lost",
             "Answers that were sent but could not be kept, because the store of decisions failed.",
             registry=self._registry,
+        )
+        self._actions = Counter(
+            "segue_actions",
+            "Decisions on the next action, by action and channel (`none` where it has none; hold is an action).",
+            ["action", "channel"],
+            registry=self._registry,
+        )
+        self._races = Counter(
+            "segue_decision_races_lost",
+            "Decisions made anew because somebody else had the last place meanwhile.",
+            registry=self._registry,
+        )
+        self._releases = Counter(
+            "segue_releases", "Second looks just before sending, by verdict.", ["verdict"], registry=self._registry
         )
         self._messages = Counter(
             "segue_messages",
@@ -122,6 +138,19 @@ class Metrics:
     def decision_lost(self) -> None:
         """Count an answer that could not be kept."""
         self._lost.inc()
+
+    def action(self, action: str, channel: str | None) -> None:
+        """Count a decision on the next action."""
+        self._actions.labels(action, channel or "none").inc()
+
+    def races_lost(self, number: int) -> None:
+        """Count decisions that others were quicker than."""
+        if number:
+            self._races.inc(number)
+
+    def released(self, verdict: str) -> None:
+        """Count a second look."""
+        self._releases.labels(verdict).inc()
 
     def messages(self, *, accepted: int, duplicates: int, rejected: int) -> None:
         """Count what became of the messages of one request."""
@@ -189,4 +218,6 @@ class Measured:
 def _route(path: str) -> str:
     if path in _ROUTES:
         return path
+    if path.startswith("/v1/decisions/") and path.endswith("/release"):
+        return "/v1/decisions/{decision_id}/release"
     return next((route for prefix, route in _WITH_ID.items() if path.startswith(prefix)), "other")

@@ -13,6 +13,14 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from serving import problems
 from serving.access import SIGNATURE_HEADER
+from serving.decision_schemas import (
+    BatchLine,
+    DecisionBody,
+    DecisionsBatchBody,
+    NextActionAnswer,
+    ReleaseAnswer,
+    ReleaseBody,
+)
 from serving.event_schemas import (
     CustomerAnswer,
     ErasedAnswer,
@@ -31,7 +39,7 @@ from serving.schemas import AliasAnswer, AliasBody, ListQuery, Problem, Recommen
 
 _REF = "#/components/schemas/{model}"
 
-_DESCRIPTION = """Which products to show to this shopper, here, now.
+_DESCRIPTION = """Which products to show to this shopper; what to do next, on which channel, when, or nothing.
 
 Without keys the service answers on loopback only. With keys, send `Authorization: Bearer KEY`.
 Errors are RFC 9457 problem details; `type` is stable."""
@@ -95,6 +103,33 @@ _CALLS = (
         "Forget a visitor",
         ErasedAnswer,
         refusals=_NAMED,
+    ),
+    _Call(
+        "post",
+        "/v1/decisions",
+        "decide",
+        "The next best action for one customer: which, on which channel, when, or nothing",
+        NextActionAnswer,
+        (DecisionBody,),
+        (*_BODY, problems.KEY_REUSED, problems.NO_MODEL),
+    ),
+    _Call(
+        "post",
+        "/v1/decisions:batch",
+        "decide_batch",
+        "The same for many customers, one JSON line each",
+        BatchLine,
+        (DecisionsBatchBody,),
+        (*_BODY, problems.NO_MODEL),
+    ),
+    _Call(
+        "post",
+        "/v1/decisions/{decision_id}/release",
+        "release_decision",
+        "Whether a decision may still be sent, asked just before",
+        ReleaseAnswer,
+        (ReleaseBody,),
+        (*_BODY, problems.UNKNOWN_DECISION, problems.ERASED, problems.NO_MODEL),
     ),
     _Call(
         "post",
@@ -165,7 +200,10 @@ def _shop() -> dict[str, Any]:
         if call.answer is None:
             responses["204"] = {"description": "Done"}
         else:
-            responses["200"] = {"description": "Done", "content": _json(call.answer.__name__)}
+            content = _json(call.answer.__name__)
+            if call.answer is BatchLine:
+                content = {"application/x-ndjson": content["application/json"]}
+            responses["200"] = {"description": "Done", "content": content}
         operation = {
             "operationId": call.operation,
             "summary": call.summary,
@@ -187,6 +225,8 @@ def _parameters(call: _Call) -> list[dict[str, Any]]:
         return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in named]
     if call.path == "/v1/customers":
         return [{"name": "anonymous_id", "in": "query", "required": True, "schema": {"type": "string"}}]
+    if call.answer is NextActionAnswer:
+        return [_idempotency_key()]
     return [_signature()] if call.answer is EventsAnswer else []
 
 
@@ -232,6 +272,15 @@ def _signature() -> dict[str, Any]:
         "in": "header",
         "description": "Hex HMAC-SHA256 of the customer_id, needed with a public key.",
         "schema": {"type": "string"},
+    }
+
+
+def _idempotency_key() -> dict[str, Any]:
+    return {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "With the same key, the same question has the same answer for as long as nothing changed.",
+        "schema": {"type": "string", "maxLength": 255},
     }
 
 

@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+import orjson
+
 
 class OriginError(Exception):
     """Where models come from does not answer, or holds nothing to serve; the message says which."""
@@ -79,6 +81,11 @@ class Folders:
     def __init__(self, folders: dict[str, Path]) -> None:
         self._folders = folders
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The models that there are folders of."""
+        return frozenset(self._folders)
+
     def latest(self, name: str) -> Release:
         """The bundle that the folder of this model is, or links to. Its version is its folder's name."""
         folder = self._folders.get(name)
@@ -102,11 +109,29 @@ class Folders:
 
 
 def folders_of(bundles: Sequence[Path], *, name: str) -> Folders:
-    """The origin of the bundle folders of a command line.
+    """The origin of the bundle folders of a command line. Their manifests say which model each is.
+
+    Args:
+        bundles: the folders.
+        name: the model of a bundle whose manifest names none.
 
     Raises:
-        OriginError: more than one bundle for the one model there is.
+        OriginError: two bundles of one model.
     """
-    if len(bundles) > 1:
-        raise OriginError(f"{len(bundles)} bundles of one model ({name}) were given: {', '.join(map(str, bundles))}")
-    return Folders({name: bundles[0]})
+    found: dict[str, Path] = {}
+    for folder in bundles:
+        model = _model_of(folder) or name
+        if model in found:
+            raise OriginError(f"2 bundles of one model ({model}) were given: {found[model]}, {folder}")
+        found[model] = folder
+    return Folders(found)
+
+
+def _model_of(folder: Path) -> str | None:
+    """The model that a bundle is of, if its manifest says so."""
+    try:
+        manifest = orjson.loads((folder / "manifest.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    kind = manifest.get("kind") if isinstance(manifest, dict) else None
+    return kind if isinstance(kind, str) else None

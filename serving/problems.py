@@ -42,6 +42,7 @@ NOT_REPLAYABLE = ProblemType("not-replayable", 409, "This decision cannot be mad
 ERASED = ProblemType("erased", 410, "This was erased")
 TOO_LARGE = ProblemType("too-large", 413, "The body is too large")
 INVALID_REQUEST = ProblemType("invalid-request", 422, "A field of the request is not as it must be")
+KEY_REUSED = ProblemType("idempotency-key-reused", 422, "This Idempotency-Key belongs to another question")
 FILTER = ProblemType("filter", 422, "The filter cannot be honoured")
 RATE_LIMITED = ProblemType("rate-limited", 429, "Too many requests")
 INTERNAL = ProblemType("internal", 500, "Something went wrong here")
@@ -63,6 +64,7 @@ PROBLEM_TYPES = (
     ERASED,
     TOO_LARGE,
     INVALID_REQUEST,
+    KEY_REUSED,
     FILTER,
     RATE_LIMITED,
     INTERNAL,
@@ -102,16 +104,19 @@ class ProblemError(Exception):
         self.headers = headers or {}
         self.members = members
 
-    def response(self) -> Response:
-        """The problem as an HTTP answer."""
-        body = {
+    def body(self) -> dict[str, Any]:
+        """The problem as JSON."""
+        return {
             "type": self.kind.uri,
             "title": self.kind.title,
             "status": self.status,
             "detail": self.detail,
             **self.members,
         }
-        written = orjson.dumps(body, option=orjson.OPT_UTC_Z)
+
+    def response(self) -> Response:
+        """The problem as an HTTP answer."""
+        written = orjson.dumps(self.body(), option=orjson.OPT_UTC_Z)
         return Response(written, status_code=self.status, headers=self.headers, media_type=MEDIA_TYPE)
 
 

@@ -26,7 +26,7 @@ from recommender.decisions import decision_of, written
 from recommender.live_shop import Basis
 from serving.access import Access
 from serving.bodies import read_body
-from serving.champion import Champion, Loaded
+from serving.champion import Answers, Champion, Loaded
 from serving.metrics import Metrics
 from serving.problems import (
     FILTER,
@@ -62,7 +62,7 @@ class Recommendations:
 
     def __init__(
         self,
-        champion: Champion,
+        champion: Champion[Answers],
         decisions: DecisionStore,
         access: Access,
         metrics: Metrics,
@@ -163,7 +163,9 @@ class Recommendations:
             b"".join((head, answer, b"}")), media_type="application/json", headers={"Cache-Control": "no-store"}
         )
 
-    def _blocks(self, loaded: Loaded, asked: Asked, draw: str, *, past: bool) -> tuple[list[Block], Basis | None]:
+    def _blocks(
+        self, loaded: Loaded[Answers], asked: Asked, draw: str, *, past: bool
+    ) -> tuple[list[Block], Basis | None]:
         try:
             answered = loaded.answers.answer(asked, draw=draw, past=past)
         except (UnknownPlacement, FilterError):
@@ -173,6 +175,14 @@ class Recommendations:
             self._metrics.degraded()
             return loaded.answers.fallback(asked), None
         return answered.blocks, answered.basis
+
+
+def warm(answers: Answers, at: int) -> None:
+    """Ask for every placement before a shopper does: pages come into memory, faults to light."""
+    for placement in answers.placements:
+        asked = Asked(Shopper(), [BlockRequest(placement)], at)
+        answers.answer(asked)
+        answers.fallback(asked)
 
 
 def _block_request(block: BlockBody) -> BlockRequest:

@@ -153,22 +153,23 @@ class RecommendationsAnswer(BaseModel):
 
 
 class DecisionAnswer(BaseModel):
-    """A decision that was kept."""
+    """A decision that was kept: lists have `blocks`, an action what was answered, a release its verdict."""
 
     model_config = ConfigDict(extra="allow")
 
     decision_id: str
     made_at: datetime
-    kind: str
+    kind: str = Field(description="`recommendations`, `action` or `release`.")
     customer_id: str | None
     anonymous_id: str | None
     model: dict[str, Any] = Field(description="Name, version, bundle; and the event up to which rankings counted.")
-    rules: str | None = Field(description="SHA-256 of the merchandiser's rules in force.")
+    rules: str | None = Field(description="SHA-256 of the merchandiser's rules, or the contact file, in force.")
     log: dict[str, int] = Field(description="How far the shop was known: event, product change, number of products.")
     request: dict[str, Any]
-    blocks: list[dict[str, Any]]
-    degraded: bool = Field(description="The model failed, and the fallback chain answered.")
-    sha256: str = Field(description="Of the blocks as they were sent.")
+    blocks: list[dict[str, Any]] | None = Field(default=None, description="Of lists.")
+    choice: dict[str, Any] | None = Field(default=None, description="Of an action or a release.")
+    degraded: bool | None = Field(default=None, description="The model failed, and something simpler answered.")
+    sha256: str = Field(description="Of the answer as it was sent.")
 
 
 class ReplayAnswer(BaseModel):

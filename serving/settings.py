@@ -52,6 +52,10 @@ class Settings(BaseModel):
     rules_file: Path | None = None
     """TOML file of the merchandiser's rules (`recommender.rules`); a change to it is taken up at the next poll."""
 
+    contact_file: Path | None = None
+    """TOML file laid over the configuration of decisions (`nba.desks`), and the switch that makes everybody hold; a
+    change to it is taken up at the next poll."""
+
     now: AwareDatetime | None = None
     """Where the clock stands (RFC 3339) when it is first started with this value: for old data, like a demo's."""
 
@@ -72,6 +76,7 @@ VARIABLES = {
     "SEGUE_RATE_LIMIT": "rate_limit",
     "SEGUE_ALLOWED_ORIGINS": "allowed_origins",
     "SEGUE_RULES_FILE": "rules_file",
+    "SEGUE_CONTACT_FILE": "contact_file",
     "SEGUE_KEYS_FILE": "keys_file",
     "SEGUE_NOW": "now",
 }

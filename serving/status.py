@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from importlib import resources
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -25,7 +26,7 @@ from serving.schemas import (
 )
 
 
-def status_routes(champions: Sequence[Champion], origin: Origin, access: Access, metrics: Metrics) -> APIRouter:
+def status_routes(champions: Sequence[Champion[Any]], origin: Origin, access: Access, metrics: Metrics) -> APIRouter:
     """The routes, over the models that are served and where they come from."""
     router = APIRouter()
     snippet = resources.files("serving").joinpath("snippet.js").read_bytes()
@@ -37,9 +38,11 @@ def status_routes(champions: Sequence[Champion], origin: Origin, access: Access,
         """Registered models, their versions and aliases, and which of them answer here. Needs a secret key."""
         access.admit(request, "secret")
         try:
-            return ModelsAnswer(models=[_registered(champion, origin) for champion in champions])
+            found = [_registered(champion, origin) for champion in champions]
         except OriginError as error:
             raise ProblemError(REGISTRY_UNAVAILABLE, str(error), headers={"Retry-After": "5"}) from None
+        there = [one for one, champion in zip(found, champions, strict=True) if one.versions or not champion.optional]
+        return ModelsAnswer(models=there)
 
     @router.get("/health/live", tags=["health"])
     async def live() -> LiveAnswer:
@@ -48,14 +51,18 @@ def status_routes(champions: Sequence[Champion], origin: Origin, access: Access,
 
     @router.get("/health/ready", tags=["health"], responses={503: problem_responses(NO_MODEL)[503]})
     async def ready() -> ReadyAnswer:
-        """Whether every model is loaded. A registry out of reach shows here, but does not stop the service."""
+        """Whether the models are loaded. A registry out of reach shows here, but does not stop the service."""
         served = [_served(champion) for champion in champions]
-        first = champions[0]
-        if any(one is None for one in served):
+        needed = [champion for champion in champions if not champion.optional]
+        first = next((champion for champion in needed if champion.loaded is None), needed[0])
+        if first.loaded is None:
             detail = first.last_error or "The first look at the registry is under way."
             raise ProblemError(NO_MODEL, detail, headers={"Retry-After": "5"}, last_poll=first.last_check)
+        errors = (champion.last_error for champion in champions if not champion.absent)
         return ReadyAnswer(
-            models=[one for one in served if one is not None], last_poll=first.last_check, last_error=first.last_error
+            models=[one for one in served if one is not None],
+            last_poll=first.last_check,
+            last_error=next((error for error in errors if error is not None), None),
         )
 
     @router.get("/metrics", tags=["health"], response_class=Response, responses=problem_responses())
@@ -75,14 +82,14 @@ def status_routes(champions: Sequence[Champion], origin: Origin, access: Access,
     return router
 
 
-def _served(champion: Champion) -> ServedModel | None:
+def _served(champion: Champion[Any]) -> ServedModel | None:
     loaded = champion.loaded
     if loaded is None:
         return None
     return ServedModel(name=champion.name, version=loaded.release.version, loaded_at=loaded.loaded_at)
 
 
-def _registered(champion: Champion, origin: Origin) -> RegisteredModelAnswer:
+def _registered(champion: Champion[Any], origin: Origin) -> RegisteredModelAnswer:
     versions = [
         VersionAnswer(version=one.version, aliases=list(one.aliases), created_at=one.created_at, run_id=one.run_id)
         for one in origin.versions(champion.name)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Event, Thread
+from typing import Any
 
 from features.events import DAY
 from features.store.base import DecisionStore, StoreError
@@ -23,7 +24,7 @@ class Upkeep:
     """Everything that is to be done again and again.
 
     Args:
-        champion: what answers.
+        champions: what answers.
         decisions: the log to put on disk, and to prune.
         keeping: the bundles to prune with it.
         days: how long decisions are kept.
@@ -31,9 +32,14 @@ class Upkeep:
     """
 
     def __init__(
-        self, champion: Champion, decisions: DecisionStore, keeping: Keeping, days: float, clock: Callable[[], int]
+        self,
+        champions: Sequence[Champion[Any]],
+        decisions: DecisionStore,
+        keeping: Keeping,
+        days: float,
+        clock: Callable[[], int],
     ) -> None:
-        self._champion = champion
+        self._champions = champions
         self._decisions = decisions
         self._keeping = keeping
         self._days = days
@@ -43,16 +49,16 @@ class Upkeep:
     def once(self) -> None:
         """Put decisions on disk and keep up with the shop, the one whatever becomes of the other. Never raises."""
         self._try("decisions cannot be put on disk", self._decisions.flush)
-        loaded = self._champion.loaded
-        if loaded is not None:
-            self._try("the shop cannot be followed", loaded.answers.keep_up)
+        for champion in self._champions:
+            if champion.loaded is not None:
+                self._try("the shop cannot be followed", champion.loaded.answers.keep_up)
 
     def tidy(self) -> None:
         """Forget decisions that are too old, and bundles only they referred to. Never raises."""
-        loaded = self._champion.loaded
+        serving = {one.loaded.bundle for one in self._champions if one.loaded is not None}
         try:
             pruned = self._decisions.prune(self._clock() - round(self._days * DAY))
-            self._keeping.prune({loaded.bundle} if loaded else set())
+            self._keeping.prune(serving)
         except (StoreError, OSError):
             log.exception("old decisions cannot be removed")
         else:

@@ -11,7 +11,8 @@ from features.store.base import DecisionStore, Event, EventStore
 from features.store.memory import MemoryDecisions, MemoryEvents
 from nba.asked import Asked
 from nba.config import NbaConfig
-from nba.desk import Desk, Made, Signed
+from nba.desk import Desk
+from nba.drafting import Circumstances, Made, Signed, answers
 from nba.one_customer import Who
 from nba.questions import Filled, Question, Wanted
 from nba.release import Released, release
@@ -98,9 +99,8 @@ class Town:
         signed: Signed = SIGNED, run: str | None = None, **asked: Any,
     ) -> Made:  # fmt: skip
         question = Question(who or Who("anna"), Asked(**asked), at, past)
-        return self.desk.answer([question], signed=signed, made_at=at, new_id=self.new_id, keep=keep, key=key, run=run)[
-            0
-        ]
+        under = Circumstances(signed, at, self.new_id, keep=keep, key=key, run=run)
+        return answers(self.desk, [question], under)[0]
 
     def new_id(self) -> str:
         return f"d{next(self.numbers)}"

@@ -16,13 +16,15 @@ from features.store.sqlite import SqliteDecisions, SqliteEvents
 from nba.asked import Asked, AskedWrongly
 from nba.config import NbaConfig
 from nba.crowd import Crowd
-from nba.desk import KeyReused, Signed
+from nba.drafting import Circumstances, KeyReused, Signed, answers
 from nba.one_customer import Who
 from nba.questions import Question
 from nba.replays import ActionReplayer
 from nba.values import Values
 from tests.nba.live import NOON, SIGNED, Town, choice, tables
 from tests.nba.simple_models import PriorModel
+
+BUDGETS = {"mails": {"amount": 2.0, "over": "contacts", "channels": ["email"], "exploration_share": 0.0}}
 
 
 def reminded(town: Town, *, cart: int = NOON - 2 * HOUR) -> None:
@@ -158,6 +160,16 @@ def test_a_reservation_that_nobody_reported_lapses() -> None:
     assert choice(later) == ("cart_reminder", "web_push", "2026-03-02T13:01:00Z")
 
 
+def test_a_reported_contact_keeps_its_budget() -> None:
+    town = Town(config=NbaConfig.of(tables(budgets=BUDGETS)))
+    town.happened("view", NOON - HOUR)
+    made = town.ask()
+    town.happened("send", NOON + MINUTE, channel="email", decision_id=made.decision.id)
+    town.ask(NOON + 2 * MINUTE, horizon_hours=1)
+    assert choice(town.ask(NOON + 2 * MINUTE))[2] == "2026-03-03T13:00:00Z"
+    assert town.decisions.used("mails", "2026-03-02") == 2
+
+
 def test_a_reported_contact_counts_once_and_for_good() -> None:
     town = Town()
     reminded(town)
@@ -244,8 +256,9 @@ def test_a_key_leads_to_its_decision() -> None:
     reminded(town)
     first = town.ask(key=1)
     assert town.ask(NOON + MINUTE, key=1).answer == first.answer
-    with pytest.raises(KeyReused):
-        town.ask(key=1, actions=("survey",))
+    for other in ({"actions": ("survey",)}, {"who": Who("ben")}):
+        with pytest.raises(KeyReused):
+            town.ask(key=1, **other)
 
 
 def test_what_does_not_exist_is_refused() -> None:
@@ -278,7 +291,7 @@ def test_a_fault_of_the_model_is_a_hold_for_whom_it_fails() -> None:
     for name in ("anna", "ben"):
         town.happened("cart", NOON - 2 * HOUR, customer_id=name, product_id="comb")
     questions = [Question(Who(name), Asked(), NOON) for name in ("anna", "ben")]
-    anna, ben = town.desk.answer(questions, signed=SIGNED, made_at=NOON, new_id=town.new_id)
+    anna, ben = answers(town.desk, questions, Circumstances(SIGNED, NOON, town.new_id))
     assert anna.answer["policy"] == {"name": "fallback", "version": "1"}
     assert (choice(anna)[0], anna.answer["ask_again_at"]) == ("hold", "2026-03-02T13:00:00Z")
     assert choice(ben)[0] == "cart_reminder"
@@ -287,22 +300,17 @@ def test_a_fault_of_the_model_is_a_hold_for_whom_it_fails() -> None:
 
 def test_many_are_decided_as_each_alone() -> None:
     names = [f"c{number}" for number in range(12)]
-    answers = []
+    told = []
     for at_once in (True, False):
         town = Town(config=NbaConfig.of(tables(policy={"exploration": 0.3, "holdout": 0.1})))
         for number, name in enumerate(names):
             town.happened("view" if number % 3 else "cart", NOON - number * HOUR, customer_id=name, product_id="soap")
         questions = [Question(Who(name), Asked(), NOON) for name in names]
         groups = [questions] if at_once else [[one] for one in questions]
-        made = [
-            one for group in groups for one in town.desk.answer(group, signed=SIGNED, made_at=NOON, new_id=town.new_id)
-        ]
-        answers.append([one.answer for one in made])
+        made = [one for group in groups for one in answers(town.desk, group, Circumstances(SIGNED, NOON, town.new_id))]
+        told.append([one.answer for one in made])
         assert all(replayed(town, one.decision.id) == [] for one in made)
-    assert answers[0] == answers[1]
-
-
-BUDGETS = {"mails": {"amount": 2.0, "over": "contacts", "channels": ["email"], "exploration_share": 0.0}}
+    assert told[0] == told[1]
 
 
 def test_a_budget_is_kept_to() -> None:
@@ -311,7 +319,7 @@ def test_a_budget_is_kept_to() -> None:
     for name in names:
         town.happened("view", NOON - HOUR, customer_id=name)
     questions = [Question(Who(name), Asked(), NOON) for name in names]
-    made = town.desk.answer(questions, signed=SIGNED, made_at=NOON, new_id=town.new_id)
+    made = answers(town.desk, questions, Circumstances(SIGNED, NOON, town.new_id))
     assert [choice(one)[0] for one in made] == ["survey", "survey", "hold", "hold", "hold"]
     assert [one.lost for one in made] == [0, 0, 1, 1, 1]
     assert town.decisions.used("mails", "2026-03-02") == 2

@@ -8,7 +8,7 @@ from features.events import DAY, HOUR, MINUTE
 from features.people import identity_digest
 from features.store.base import Decision
 from nba.config import NbaConfig
-from nba.desk import Made
+from nba.drafting import Made
 from tests.nba.live import NOON, Town, choice, tables
 
 ANNA = identity_digest("customer", "anna")

@@ -10,10 +10,11 @@ import httpx
 import pytest
 
 from features.store.memory import MemoryDecisions
-from serving.champion import Champion, Loaded, follow
+from serving.champion import Answers, Champion, Loaded, follow
 from serving.keeping import Keeping
 from serving.metrics import Metrics
 from serving.origins import Folders, OriginError, Release, folders_of
+from serving.recommendations import warm
 from serving.settings import Settings
 from tests.serving.conftest import PRODUCTS
 from tests.serving.shelves import put_shelf, read_shelf, serving
@@ -39,9 +40,11 @@ class Shop:
             "recommender", origin, self._build, lambda: self.rules, keeping, Metrics(), lambda: self.now
         )
 
-    def _build(self, folder: Path):  # type: ignore[no-untyped-def]  # as read_shelf
+    def _build(self, folder: Path) -> Answers:
         self.built.append(folder)
-        return read_shelf(folder)
+        answers = read_shelf(folder)
+        warm(answers, self.now)
+        return answers
 
     def point(self, name: str) -> None:
         new = self.folder / "new"
@@ -49,7 +52,7 @@ class Shop:
         new.rename(self.link)
 
     @property
-    def loaded(self) -> Loaded:
+    def loaded(self) -> Loaded[Answers]:
         assert self.champion.loaded is not None
         return self.champion.loaded
 

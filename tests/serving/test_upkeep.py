@@ -68,7 +68,7 @@ class Kept:
         champion = Champion("recommender", origin, lambda _: self.shelf, lambda: 0, keeping, Metrics(), lambda: NOW)
         champion.check()
         self.shelf.kept_up = 0
-        self.upkeep = Upkeep(champion, self.disk, keeping, 90, lambda: NOW)
+        self.upkeep = Upkeep([champion], self.disk, keeping, 90, lambda: NOW)
 
 
 @pytest.fixture
