@@ -99,18 +99,27 @@ class Ladder(Config):
 
     def choose_arms(self, arms: Arms, crowd: Crowd, eligible: Mask) -> NDArray[np.int32]:
         """int32[n], by the action and the channel rule. Arguments as in `choose`."""
-        possible = eligible.copy()
-        possible[:, 0] = False
+        chosen = np.zeros(len(crowd), dtype=np.int32)
         if self.action == "listed_arms":
-            places = _places(self.arms, [arms.pair(arm) for arm in range(len(arms))])
-            return _first(possible, np.broadcast_to(places, eligible.shape))
-        wish = self._channel_places(arms, crowd)[:, arms.channel]
-        listed = _places(self.actions, [arms.pair(arm)[0] for arm in range(len(arms))])
-        rank = np.where(listed < _NEVER, listed * (len(arms.channels) + 1), _NEVER) + wish
-        if self.action == "follow_up":
-            steps, following = self._steps(arms, crowd, possible)
+            for pair in self.arms:
+                arm = arms.find(*pair)
+                if arm > 0:
+                    chosen[(chosen == 0) & eligible[:, arm]] = arm
+            return chosen
+        pairs = [arms.pair(arm) for arm in range(len(arms))]
+        listed = _places(self.actions, [text for text, _ in pairs])
+        follows = np.array([self.follows(arms, arm) for arm in range(len(arms))]) & (self.action == "follow_up")
+        columns = np.flatnonzero((listed < _NEVER) | follows)
+        if not len(columns):
+            return chosen
+        rank = listed[columns] * (len(arms.channels) + 1) + self._channel_places(arms, crowd)[:, arms.channel[columns]]
+        if follows.any():
+            steps, following = self._steps(arms, crowd, eligible, columns)
             rank = np.where(following[:, None], steps, rank)
-        return _first(possible, rank)
+        rank = np.where(eligible[:, columns], rank, _NEVER)
+        best = rank.argmin(axis=1)
+        there = rank[np.arange(len(best)), best] < _NEVER
+        return np.where(there, columns[best], 0).astype(np.int32)
 
     def choose_hours(
         self, arms: Arms, crowd: Crowd, arm: NDArray[np.int32], allowed: Mask | None = None
@@ -157,9 +166,12 @@ class Ladder(Config):
         places = (-score).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
         return np.concatenate([places, np.zeros((len(crowd), 1), dtype=np.int64)], axis=1)
 
-    def _steps(self, arms: Arms, crowd: Crowd, possible: Mask) -> tuple[NDArray[np.int64], Mask]:
-        """Ranks of arms, int64[n, A], for customers who are followed up, bool[n]."""
-        followed = np.array([_is(arms.pair(arm)[0], self.followed) for arm in range(len(arms))])
+    def _steps(
+        self, arms: Arms, crowd: Crowd, eligible: Mask, columns: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], Mask]:
+        """Ranks of some arms, int64[n, columns], for customers who are followed up, bool[n]."""
+        pairs = [arms.pair(arm) for arm in columns.tolist()]
+        followed = np.array([_is(text, self.followed) for text, _ in pairs])
         contacts, owner = crowd.contacts, crowd.contacts.owner
         mine = np.array([_is(action, self.followed) for action in contacts.actions] + [False])[contacts.action]
         days = _features(crowd, [self.since])[:, 0]
@@ -167,10 +179,11 @@ class Ladder(Config):
         sent = np.bincount(owner[counted], minlength=len(crowd))
         answered = np.bincount(owner[counted & contacts.answered], minlength=len(crowd)) > 0
         step = np.where(answered, len(self.steps), sent)
-        at_step = _places(self.steps, [arms.pair(arm)[1] or "" for arm in range(len(arms))])
-        right = followed & (at_step >= step[:, None]) & (at_step < _NEVER)
-        following = (possible & followed).any(axis=1)
-        return np.where(right, at_step, _NEVER), following
+        at_step = _places(self.steps, [channel or "" for _, channel in pairs])
+        steps = followed & (at_step < _NEVER)
+        due = steps & (at_step >= step[:, None])
+        following = np.asarray((eligible[:, columns] & steps).any(axis=1))
+        return np.where(due, at_step, _NEVER), following
 
     def _hours(self, arms: Arms) -> NDArray[np.int64]:
         """int64[C + 1], the fixed hour of each channel."""
@@ -221,14 +234,6 @@ def _places(order: Sequence[object], names: Iterable[object]) -> NDArray[np.int6
     """int64[names], the place of each in ``order``, `_NEVER` where it is not there."""
     places = {name: place for place, name in reversed(list(enumerate(order)))}
     return np.array([places.get(name, _NEVER) for name in names], dtype=np.int64)
-
-
-def _first(possible: Mask, rank: NDArray[np.int64]) -> NDArray[np.int32]:
-    """int32[n], the possible arm of the lowest rank; hold where none has one."""
-    ranked = np.where(possible, rank, _NEVER)
-    best = ranked.argmin(axis=1)
-    there = ranked[np.arange(len(best)), best] < _NEVER
-    return np.where(there, best, 0).astype(np.int32)
 
 
 def _apart(hour: NDArray[np.int64], cells: NDArray[np.int64]) -> NDArray[np.int64]:
