@@ -35,12 +35,12 @@ RECENT_DAYS = 14.0
 #: Penalties tried, in units of the residual variance over that of a gain: larger is smoother.
 SHARED = (30.0, 300.0, 3_000.0, 30_000.0)
 PRIVATE = (300.0, 3_000.0, 30_000.0, 1e6)
-#: … and of the actions' means towards that of all.
-MEANS = (1.0, 100.0)
+#: … and of the actions' means towards that of all: contacts by which they are drawn to it.
+MEANS = 30.0
 #: What takes up the base is hardly held back.
 BASE = 1.0
 
-FOLDS = 5
+FOLDS = 3
 
 
 @dataclass(frozen=True)
@@ -184,19 +184,14 @@ def fit_gains(
     for number in range(FOLDS):
         rows = np.flatnonzero(fold == number)
         parts.append(_sums(matrix[rows], own[rows], action[rows], dose[rows], residual[rows], k))
-    whole = parts[0]
-    for part in parts[1:]:
-        whole = whole + part
-    best, lowest = (SHARED[-1], PRIVATE[-1], MEANS[0]), np.inf
-    for penalties in product(SHARED, PRIVATE, MEANS):
-        if penalties[0] > penalties[1]:
-            continue
-        loss = 0.0
-        for part in parts:
-            loss += _loss(part, k, _coefficients(*_system(whole - part, k, penalties)))
-        if loss < lowest:
-            best, lowest = penalties, loss
-    return _solved(whole, k, best)
+    whole = sum(parts[1:], start=parts[0])
+    best, lowest = (SHARED[-1], PRIVATE[-1]), np.inf
+    for penalties in product(SHARED, PRIVATE):
+        if penalties[0] <= penalties[1]:
+            loss = sum(_loss(part, _solve(whole - part, penalties)) for part in parts)
+            if loss < lowest:
+                best, lowest = penalties, loss
+    return _gains(whole, best)
 
 
 def _sums(matrix: Floats, own: Floats, action: NDArray[np.int32], dose: Floats, residual: Floats, k: int) -> Sums:
@@ -218,72 +213,85 @@ def _sums(matrix: Floats, own: Floats, action: NDArray[np.int32], dose: Floats, 
     return Sums(gg, gh, hh, gr, hr, float(residual @ residual), n)
 
 
-def _blocks(sums: Sums, k: int) -> tuple[Floats, Floats]:
-    """The normal equations without penalties, over (α, δ and β of all, then δ and β_a of each action)."""
-    width, wide = sums.gh.shape[1], sums.gh.shape[2]
-    size = width + wide + k * width
-    left, right = np.zeros((size, size)), np.zeros(size)
-    base, shared = slice(0, width), slice(width, width + wide)
-    left[base, base] = sums.gg.sum(axis=0)
-    left[base, shared] = sums.gh.sum(axis=0)
-    left[shared, shared] = sums.hh.sum(axis=0)
-    right[base], right[shared] = sums.gr.sum(axis=0), sums.hr.sum(axis=0)
-    for action in range(k):
-        mine = slice(width + wide + action * width, width + wide + (action + 1) * width)
-        left[base, mine] = sums.gh[action][:, :width]
-        left[shared, mine] = sums.hh[action][:, :width]
-        left[mine, mine] = sums.hh[action][:width, :width]
-        right[mine] = sums.hr[action][:width]
-    upper = np.triu(left)
-    return upper + np.triu(upper, 1).T, right
+@dataclass(frozen=True)
+class Solution:
+    """Coefficients, and the inverses that their covariance is made of.
+
+    The actions' own coefficients p_a meet those of all, u = (α, δ, β), but not each other, so the equations are solved
+    by blocks: M_a p_a = r_a − C_a u, and for u by the Schur complement S = U − Σ C_aᵀ M_a⁻¹ C_a.
+
+    Attributes:
+        common: float64[G + H], u. private: float64[K, G], p_a.
+        schur: float64[G + H, G + H], S⁻¹. own: float64[K, G, G], M_a⁻¹. through: float64[K, G, G + H], M_a⁻¹ C_a.
+    """
+
+    common: Floats
+    private: Floats
+    schur: Floats
+    own: Floats
+    through: Floats
 
 
-def _system(sums: Sums, k: int, penalties: tuple[float, float, float]) -> tuple[Floats, Floats]:
-    left, right = _blocks(sums, k)
-    left[np.diag_indices_from(left)] += _penalty(sums, k, penalties)
-    return left, right
+def _joined(sums: Sums) -> tuple[Floats, Floats, Floats]:
+    """(U, C, right side of u) of the equations without penalties."""
+    width, wide = sums.gh.shape[1:]
+    common = np.zeros((width + wide, width + wide))
+    common[:width, :width] = sums.gg.sum(axis=0)
+    common[:width, width:] = sums.gh.sum(axis=0)
+    common[width:, :width] = common[:width, width:].T
+    common[width:, width:] = sums.hh.sum(axis=0)
+    meeting = np.concatenate([sums.gh[:, :, :width].transpose(0, 2, 1), sums.hh[:, :width]], axis=2)
+    return common, meeting, np.concatenate([sums.gr.sum(axis=0), sums.hr.sum(axis=0)])
 
 
-def _coefficients(left: Floats, right: Floats) -> Floats:
-    return np.asarray(np.linalg.solve(left, right), dtype=np.float64)
+def _solve(sums: Sums, penalties: tuple[float, float]) -> Solution:
+    """Penalised least squares. Doses are small, so penalties are in units of the mean squared dose of contacts."""
+    shared, private = penalties
+    k, width, wide = sums.gh.shape
+    treated = max(float(sums.gg[:k, 0, 0].sum()), 1.0)
+    unit = max(float(sums.hh[:, 0, 0].sum()) / treated, 1e-9)
+    common, meeting, right = _joined(sums)
+    base, all_, mine = np.full(width, BASE), np.full(wide, shared * unit), np.full(width, private * unit)
+    base[0], all_[0], mine[0] = 1e-9, 1e-6 * unit, MEANS * unit
+    common[np.diag_indices_from(common)] += np.concatenate([base, all_])
+    blocks = sums.hh[:, :width, :width] + np.diag(mine)
+    own = np.linalg.inv(blocks)
+    through = own @ meeting
+    schur = np.linalg.inv(common - np.einsum("kgu,kgv->uv", meeting, through, optimize=True))
+    alone = np.einsum("kgh,kh->kg", own, sums.hr[:, :width])
+    found = schur @ (right - np.einsum("kgu,kg->u", meeting, alone))
+    return Solution(found, alone - through @ found, schur, own, through)
 
 
-def _penalty(sums: Sums, k: int, penalties: tuple[float, float, float]) -> Floats:
-    """What is added to the diagonal. Doses are small, so penalties are in units of an average squared dose."""
-    shared, private, means = penalties
-    width, wide = sums.gh.shape[1], sums.gh.shape[2]
-    treated = max(float(sum(one[0, 0] for one in sums.gg[:k])), 1.0)
-    unit = float(sums.hh[:, 0, 0].sum()) / treated or 1.0
-    base = np.full(width, BASE)
-    base[0] = 0.0
-    common = np.full(wide, shared * unit)
-    common[0] = 1e-6
-    mine = np.full((k, width), private * unit)
-    mine[:, 0] = means * unit
-    return np.concatenate([base, common, mine.ravel()]) + 1e-9
-
-
-def _loss(sums: Sums, k: int, coefficients: Floats) -> float:
+def _loss(sums: Sums, found: Solution) -> float:
     """Σ (r − fitted)² over the rows of some sums."""
-    left, right = _blocks(sums, k)
-    return float(sums.rr - 2 * coefficients @ right + coefficients @ left @ coefficients)
+    common, meeting, right = _joined(sums)
+    u, p = found.common, found.private
+    width = p.shape[1]
+    linear = right @ u + np.sum(p * sums.hr[:, :width])
+    crossed = np.einsum("kg,kgu,u->", p, meeting, u, optimize=True)
+    squared = u @ common @ u + 2 * crossed + np.einsum("kg,kgh,kh->", p, sums.hh[:, :width, :width], p, optimize=True)
+    return float(sums.rr - 2 * linear + squared)
 
 
-def _solved(sums: Sums, k: int, penalties: tuple[float, float, float]) -> Gains:
-    left, right = _system(sums, k, penalties)
-    coefficients = _coefficients(left, right)
-    noise = max(_loss(sums, k, coefficients), 0.0) / max(sums.n - 1, 1)
-    inverse: Floats = np.asarray(np.linalg.inv(left), dtype=np.float64) * noise
-    width, wide = sums.gh.shape[1], sums.gh.shape[2]
-    shared = coefficients[width : width + wide]
-    private = coefficients[width + wide :].reshape(k, width)
+def _gains(sums: Sums, penalties: tuple[float, float]) -> Gains:
+    found = _solve(sums, penalties)
+    noise = max(_loss(sums, found), 0.0) / max(sums.n - 1, 1)
+    k, width, wide = sums.gh.shape
+    shared, schur = found.common[width:], found.schur[width:, width:]
     covariance = np.empty((k, wide, wide))
-    common = slice(width, width + wide)
     for action in range(k):
-        mine = slice(width + wide + action * width, width + wide + (action + 1) * width)
-        both = inverse[common, common].copy()
-        both[:, :width] += inverse[common, mine]
-        both[:width] += inverse[mine, common]
-        both[:width, :width] += inverse[mine, mine]
-        covariance[action] = both
-    return Gains(coefficients[:width], shared[0] + private[:, 0], shared[1:], private[:, 1:], covariance)
+        through = found.through[action]
+        with_all = -(through @ found.schur)[:, width:]  # own coefficients with those of all
+        both = schur.copy()
+        both[:width] += with_all
+        both[:, :width] += with_all.T
+        both[:width, :width] += found.own[action] + through @ found.schur @ through.T
+        covariance[action] = both * noise
+    return Gains(
+        base=found.common[:width],
+        mean=shared[0] + found.private[:, 0],
+        shared=shared[1:],
+        private=found.private[:, 1:],
+        covariance=covariance,
+    )
