@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from features.events import DAY
 from nba import boosted
 from nba.boosted import Boosted, Kind
 from nba.crowd import Crowd
-from nba.own_pace import chance_of, pace
+from nba.score_inputs import Inputs, inputs_of, offset_of, telling
 from nba.tastes import TASTES, Bought, Tastes
 from nba.together import Together
 
@@ -35,8 +34,8 @@ YEAR = 365.0
 #: An order that is not expected within so many days is not expected.
 FARTHEST = 365.0
 
-#: Orders a day, and money a day, below which no pace is told apart.
-LEAST_PACE, LEAST_MONEY = 1e-4, 1e-9
+#: Money a day that is always told apart from none.
+LEAST_MONEY = 1e-9
 
 FILE = "scores.json"
 
@@ -114,10 +113,11 @@ class ScoreModels:
         found: dict[str, Floats] = {}
         wanted = tuple(name for name in self.models if only is None or name in only)
         if wanted:
-            inputs = _inputs(crowd, self.names, own=self.own)
+            inputs = inputs_of(crowd, self.names, own=self.own)
             offset = np.empty((len(crowd), len(wanted)))
             for place, name in enumerate(wanted):
-                offset[:, place] = _offset(name, inputs, self.config, self.year_days, self.floor)
+                days = _days(name, self.config, self.year_days)
+                offset[:, place] = offset_of(name, inputs, days, self.floor)
             told = self._of(wanted).predict(inputs.features, offset)
             told[~inputs.active] = np.nan
             found = {name: self._score(name, told[:, place], inputs) for place, name in enumerate(wanted)}
@@ -126,7 +126,7 @@ class ScoreModels:
             found = {name: values for name, values in found.items() if only is None or name in only}
         return {name: Number(values) for name, values in found.items()}
 
-    def _score(self, name: str, told: Floats, inputs: _Inputs) -> Floats:
+    def _score(self, name: str, told: Floats, inputs: Inputs) -> Floats:
         """A score from what its model says, float64[n]."""
         match name:
             case "churn_risk":  # the model tells of coming back
@@ -209,28 +209,28 @@ def fit_scores(
         seed: for the features each tree sees.
     """
     config = config or ScoresConfig()
-    names = features if features is not None else _telling(rows.crowd)
+    names = features if features is not None else telling(rows.crowd)
     worth = rows.value[~np.isnan(rows.value)]
     floor = max(0.01 * float(worth.mean()) / config.window_days, LEAST_MONEY) if len(worth) else LEAST_MONEY
-    inputs = _inputs(rows.crowd, names, own=own)
-    window, churn = config.window_days, config.churn_days
+    inputs = inputs_of(rows.crowd, names, own=own)
     buyer = inputs.buyer
     wait = np.log1p(np.minimum(rows.next_order, FARTHEST))
-    labels: dict[str, tuple[Kind, Floats, float]] = {
-        "likelihood_to_purchase": ("chance", _some(rows.orders), window),
-        "churn_risk": ("chance", np.where(buyer, _some(rows.orders_churn), np.nan), churn),
-        "expected_orders": ("count", rows.orders, window),
-        "expected_next_order_days": ("median", np.where(buyer, wait, np.nan), churn),
-        "predicted_value": ("amount", rows.value, window),
-        "lifetime_value": ("amount", rows.value_year, rows.year_days),
+    labels: dict[str, tuple[Kind, Floats]] = {
+        "likelihood_to_purchase": ("chance", _some(rows.orders)),
+        "churn_risk": ("chance", np.where(buyer, _some(rows.orders_churn), np.nan)),
+        "expected_orders": ("count", rows.orders),
+        "expected_next_order_days": ("median", np.where(buyer, wait, np.nan)),
+        "predicted_value": ("amount", rows.value),
+        "lifetime_value": ("amount", rows.value_year),
     }
     models = {}
-    for name, (kind, label, days) in labels.items():
+    for name, (kind, label) in labels.items():
+        days = _days(name, config, rows.year_days)
         there = np.flatnonzero(~np.isnan(label) & inputs.active)
         at = rows.crowd.at[there]
         newest = at.max(initial=0)
         early, late = at + days * DAY <= newest, at == newest
-        offset = _offset(name, inputs, config, rows.year_days, floor)
+        offset = offset_of(name, inputs, days, floor)
         model = boosted.fit(
             kind,
             inputs.features[there],
@@ -246,73 +246,17 @@ def fit_scores(
     return ScoreModels(config, names, models, own, floor, rows.year_days, tastes)
 
 
-@dataclass(frozen=True)
-class _Inputs:
-    features: Floats
-    active: NDArray[np.bool_]
-    buyer: NDArray[np.bool_]
-    pace_orders: Floats
-    pace_revenue: Floats
-    wait: Floats
-
-
-def _inputs(crowd: Crowd, names: tuple[str, ...], *, own: bool) -> _Inputs:
-    """What models see and start from; with ``own`` False they start from the same for everybody."""
-    places, absent, known, orders = _places(crowd.names, names)
-    n = len(crowd)
-    features = np.empty((n, len(names) + 3 * own))
-    features[:, : len(names)] = crowd.state[:, places]
-    if len(absent):
-        features[:, absent] = np.nan
-    nothing = np.zeros(n)
-    active = np.zeros(n, dtype=np.bool_) if known < 0 else ~np.isnan(crowd.state[:, known])
-    buyer = np.zeros(n, dtype=np.bool_) if orders < 0 else crowd.state[:, orders] > 0
-    if not own:
-        return _Inputs(features, active, buyer, nothing, nothing, nothing)
-    found = pace(crowd)
-    features[:, -3], features[:, -2], features[:, -1] = found.orders, found.overdue, found.quickened
-    return _Inputs(features, active, buyer, found.orders, found.revenue, found.wait)
-
-
-def _offset(name: str, inputs: _Inputs, config: ScoresConfig, year_days: float, floor: float) -> Floats:
-    """What the model of a score starts from, on the scale of its trees, float64[n]."""
-    match name:
-        case "likelihood_to_purchase":
-            return chance_of(inputs.pace_orders * config.window_days)
-        case "churn_risk":
-            return chance_of(inputs.pace_orders * config.churn_days)
-        case "expected_orders":
-            return np.log(np.maximum(inputs.pace_orders, LEAST_PACE) * config.window_days)
-        case "expected_next_order_days":
-            return np.log1p(
-                np.where(np.isnan(inputs.wait), 1 / np.maximum(inputs.pace_orders, LEAST_PACE), inputs.wait)
-            )
-        case "predicted_value":
-            return np.log((inputs.pace_revenue + floor) * config.window_days)
-        case _:
-            return np.log((inputs.pace_revenue + floor) * year_days)
-
-
 def _some(orders: Floats) -> Floats:
     """1 where there were orders, 0 where there were none, NaN where it is not known."""
     return np.where(np.isnan(orders), np.nan, orders > 0)
 
 
-def _telling(crowd: Crowd) -> tuple[str, ...]:
-    """State features that differ between customers, but for single hours of the day."""
-    with np.errstate(invalid="ignore"):
-        low, high = np.fmin.reduce(crowd.state, initial=np.inf), np.fmax.reduce(crowd.state, initial=-np.inf)
-    return tuple(
-        name
-        for name, differs in zip(crowd.names, low < high, strict=True)
-        if differs and not name.endswith("_this_hour") and "_hours_" not in name
-    )
-
-
-@lru_cache(maxsize=16)
-def _places(there: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64], int, int]:
-    """Places of features, which of them are not there, and places of ``known_for`` and ``orders``, -1 if not there."""
-    at = {name: place for place, name in enumerate(there)}
-    places = np.array([at.get(name, 0) for name in wanted], dtype=np.int64)
-    absent = np.array([number for number, name in enumerate(wanted) if name not in at], dtype=np.int64)
-    return places, absent, at.get("known_for", -1), at.get("orders", -1)
+def _days(score: str, config: ScoresConfig, year_days: float) -> float:
+    """How far a score looks ahead."""
+    match score:
+        case "churn_risk" | "expected_next_order_days":
+            return config.churn_days
+        case "lifetime_value":
+            return year_days
+        case _:
+            return config.window_days
