@@ -195,6 +195,11 @@ def test_nothing_breaks_consent_eligibility_or_quiet_hours(shop: SimulatedShop) 
         zone = zones[shop.people.zone[decisions.customer[row]]]
         at = datetime.fromtimestamp(int(decisions.sent[row]) / 1e6, UTC).astimezone(zone)
         assert 8 <= at.hour < 21
+    allowed = (shop.people.consented & shop.people.reachable)[decisions.customer]
+    for name in ("email", "sms", "whatsapp", "ads"):  # where nothing can be gained
+        place = shop.equations.channels.index(name)
+        asked = decisions.eligible[:, arms.channel == place].any(axis=1)
+        assert not (asked & ~allowed[:, place]).any(), name
     gone: set[tuple[int, int]] = set()
     again = {"email", "sms", "whatsapp"}  # the others can be subscribed to anew
     for row in rows.tolist():

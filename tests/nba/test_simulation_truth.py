@@ -133,7 +133,11 @@ def test_outcomes_are_worth_on_average_what_the_truth_expects(shop: SimulatedSho
         np.isin(decisions.arm, [truth.arms.find(text, channel) for channel in truth.arms.channels])
         for text in truth.arms.actions
     ]
-    for group in groups:
+    large = [
+        group for group in groups if group.sum() > 300
+    ]  # in small ones without an order the sum is far from normal
+    assert len(large) > 18
+    for group in large:
         assert z(excess[group]) < SIGMAS
 
 
@@ -237,7 +241,7 @@ def weight(
     categories: np.ndarray,
 ) -> float:
     """How likely all that was seen of somebody is, together with their being of these classes."""
-    likely = 1.0
+    likely: float = 1.0
     for trait, name in person.items():
         says = PARAMETERS.traits[trait]
         odds = {
@@ -266,7 +270,7 @@ def weight(
         leaves = PARAMETERS.channels[pair[1]].unsubscribe * (1 + 0.8 * tired)
         leaves *= 3.0 if person["response"] == "sleeping_dog" else 1.0
         likely *= leaves if cell == 9 else 1 - leaves
-    return likely
+    return float(likely)
 
 
 def test_beliefs_come_true(shop: SimulatedShop) -> None:
