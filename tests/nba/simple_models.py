@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -59,6 +59,45 @@ class PriorModel:
             cost=self.config.contact_costs(arms),
             attention=np.full((n, len(arms.channels) + 1), self.attention),
         )
+
+
+@dataclass(frozen=True)
+class TableModel:
+    """Values written down for every customer by id.
+
+    Attributes:
+        arms: what can be chosen.
+        ids: of n customers.
+        table: their values, n rows.
+    """
+
+    arms: Arms
+    ids: Sequence[str]
+    table: Values
+
+    def values(self, crowd: Crowd) -> Values:
+        """The rows of the customers of a crowd."""
+        place = {identifier: row for row, identifier in enumerate(self.ids)}
+        rows = np.array([place[identifier] for identifier in crowd.ids], dtype=np.int64)
+        per_customer = ("base", "gain", "gain_error", "attend", "lift", "attention")
+        return replace(self.table, **{name: getattr(self.table, name)[rows] for name in per_customer})
+
+    @staticmethod
+    def random(config: NbaConfig, ids: Sequence[str], seed: int) -> TableModel:
+        """Numbers of about the right size, some gains below 0."""
+        arms, n, rng = config.arms, len(ids), np.random.default_rng(seed)
+        actions, columns = len(arms.actions), len(arms.channels) + 1
+        lift = rng.uniform(0.5, 1.5, (n, columns, HOUR_CELLS)).astype(np.float32)
+        table = Values(
+            base=rng.uniform(0, 5, n),
+            gain=rng.normal(0.8, 1.0, (n, actions)),
+            gain_error=rng.uniform(0.0, 0.5, (n, actions)),
+            attend=rng.uniform(0.0, 0.4, (n, columns)),
+            lift=lift,
+            cost=config.contact_costs(arms),
+            attention=rng.uniform(0.0, 0.05, (n, columns)),
+        )
+        return TableModel(arms, ids, table)
 
 
 def moment(text: str) -> int:
