@@ -21,6 +21,7 @@ from nba.own_products import anchors
 from nba.purse import Purse
 from nba.questions import Filled, Question, Shelf, Wanted
 from nba.scores import ScoreModels
+from nba.tastes import TASTES
 from nba.values import ValueModel
 
 #: A contact that nobody reported counts for so long after its time.
@@ -72,14 +73,18 @@ class Desk:
         self._decisions = decisions
         self._shelf = shelf
         self.customers = Customers(events, States(events))
+        # An expression that names a score has its name in it: what no part of the configuration names is not computed.
+        text = config.model_dump_json()
+        self._wanted = frozenset(name for name in SCORES if name in text)
 
     def keep_up(self) -> None:
         """Nothing is held that could fall behind: people are looked up when they are asked about."""
 
     def profile(self, question: Question) -> Json:
         """``stage``, ``segments`` and ``scores`` of somebody."""
-        seen, standing = self.look(question)
-        crowd = self.crowd([seen], [self.contacts(seen, standing)])
+        upto = self._events.watermark().seq
+        seen = self.customers.look(question.who, question.at, past=question.past, upto=upto, tastes=True)
+        crowd = self.crowd([seen], [self.contacts(seen, self.standing(seen))], whole=True)
         config = self.config
         known = Known(crowd, config.attributes, config.stages, config.segments, {})
         stage, segments = known[STAGE], known[SEGMENTS]
@@ -97,8 +102,13 @@ class Desk:
     def look(self, question: Question) -> tuple[Seen, Standing]:
         """A person, and what was decided for them."""
         mark = self._events.watermark()
-        seen = self.customers.look(question.who, question.at, past=question.past, upto=mark.seq)
+        seen = self.seen(question, upto=mark.seq)
         return seen, self.standing(seen)
+
+    def seen(self, question: Question, *, upto: int) -> Seen:
+        """A person, from the log up to a sequence number."""
+        tastes = self.scores is not None and not self._wanted.isdisjoint(TASTES)
+        return self.customers.look(question.who, question.at, past=question.past, upto=upto, tastes=tastes)
 
     def standing(self, seen: Seen) -> Standing:
         """What was decided for a person."""
@@ -126,10 +136,12 @@ class Desk:
             and one.decision_id != but
         ]
 
-    def crowd(self, seen: Sequence[Seen], contacts: Sequence[Sequence[Sent]]) -> Crowd:
-        """People with their contacts, as decisions are made from them."""
+    def crowd(self, seen: Sequence[Seen], contacts: Sequence[Sequence[Sent]], *, whole: bool = False) -> Crowd:
+        """People with their contacts, as decisions are made from them. ``whole``: with all scores there are."""
         config = self.config
-        return crowd_of(seen, contacts, self.customers.names, tuple(config.channels), config.attributes, self.scores)
+        only = None if whole else self._wanted
+        names, channels = self.customers.names, tuple(config.channels)
+        return crowd_of(seen, contacts, names, channels, config.attributes, self.scores, only)
 
     def decided(
         self,

@@ -39,6 +39,17 @@ class DecisionParts(Protocol):
         ...
 
 
+def read_parts(folder: Path) -> DecisionParts:
+    """The parts of a bundle.
+
+    Raises:
+        nba.bundle.BundleError: it cannot be read.
+    """
+    from nba import bundle  # takes libraries along that nobody needs who only lays files over configurations
+
+    return bundle.read(folder)
+
+
 def laid(config: NbaConfig, text: str) -> tuple[NbaConfig, bool]:
     """A configuration with a contact file laid over it, and whether everybody holds.
 

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.catalogue import Column, Flag, Number, Tags, Text, Time
 from features.contract import EVENT_NAMES
 from features.events import DAY
-from features.people import identity_digest
+from features.people import digest, identity_digest
 from features.slots import ACTIVITY
 from features.states import States
-from features.store.base import LATEST, Contact, Event, EventStore, Json, Person
+from features.store.base import LATEST, Contact, Event, EventStore, Json, Person, Purchase
 from features.store.traits import traits_of
-from features.vocabulary import Vocabulary
 from nba.arms import label
-from nba.columns import AttributeKind, null
+from nba.columns import AttributeKind
 from nba.crowd import Contacts, Crowd, Floats
 from nba.scores import ScoreModels
+from nba.tastes import NEWEST, Bought
+from nba.traits import trait_columns
 
 #: Contacts older than this are forgotten: no cap and no cooldown reaches further back.
 REMEMBERED = 400 * DAY
 
 #: What an imported message brought, where no event of the visit itself names it.
 VISIT = "visit"
-
-#: What is no attribute of a customer.
-_KNOWN = frozenset({"timezone", "consents", "reachable"})
 
 
 @dataclass(frozen=True)
@@ -72,6 +67,7 @@ class Seen:
         traits: what was told of them.
         state: float64[F].
         sent: what went out to them.
+        bought: what they bought; None where nobody asks.
     """
 
     who: Who
@@ -83,6 +79,7 @@ class Seen:
     traits: Json
     state: Floats
     sent: tuple[Sent, ...]
+    bought: tuple[Purchase, ...] | None = None
 
 
 class Customers:
@@ -98,7 +95,7 @@ class Customers:
         self._states = states
         self.names = states.customers.names
 
-    def look(self, who: Who, at: int, *, past: bool, upto: int) -> Seen:
+    def look(self, who: Who, at: int, *, past: bool, upto: int, tastes: bool = False) -> Seen:
         """One person as known at a moment, from the log up to a sequence number.
 
         Args:
@@ -106,6 +103,7 @@ class Customers:
             at: the moment.
             past: only what was known before ``at`` counts; otherwise all that the log says.
             upto: sequence number.
+            tastes: look what they bought, too.
         """
         events = self._events
         person = events.person(customer_id=who.customer_id, anonymous_id=who.anonymous_id, upto=upto)
@@ -125,6 +123,7 @@ class Customers:
             traits=traits,
             state=np.fromiter(read.values(), dtype=np.float64, count=len(read)),
             sent=sent_to(events.messages_of(person, since=at - REMEMBERED, upto=upto, known_before=before)),
+            bought=tuple(events.bought(person, upto=upto, known_before=before, newest=NEWEST)) if tastes else None,
         )
 
     def _traits(self, person: Person, before: int) -> Json:
@@ -178,6 +177,7 @@ def crowd_of(
     channels: Sequence[str],
     attributes: Mapping[str, AttributeKind],
     scores: ScoreModels | None,
+    only: Container[str] | None = None,
 ) -> Crowd:
     """n people as a crowd.
 
@@ -188,13 +188,14 @@ def crowd_of(
         channels: to be told of.
         attributes: declared ones, with what they hold; others are taken for what they are.
         scores: models of scores, or None.
+        only: names of the scores that are wanted; None: all.
     """
     crowd = Crowd(
         ids=[one.who.name if one.person.customer_id is None else one.person.customer_id for one in seen],
         at=np.array([one.at for one in seen], dtype=np.int64),
         names=names,
         state=np.stack([one.state for one in seen]),
-        attributes=_attributes([one.traits for one in seen], attributes),
+        attributes=trait_columns([one.traits for one in seen], attributes),
         zones=[_zone(one.traits) for one in seen],
         channels=tuple(channels),
         consented=_allowed([one.traits for one in seen], "consents", channels),
@@ -203,7 +204,22 @@ def crowd_of(
     )
     if scores is None:
         return crowd
-    return replace(crowd, attributes={**crowd.attributes, **scores.score(crowd)})
+    bought = _bought([one.bought for one in seen])
+    return replace(crowd, attributes={**crowd.attributes, **scores.score(crowd, bought, only=only)})
+
+
+def _bought(lines: Sequence[tuple[Purchase, ...] | None]) -> Bought | None:
+    """Purchase lines of everybody; None if of somebody nobody knows."""
+    known = [mine for mine in lines if mine is not None]
+    if len(known) < len(lines):
+        return None
+    flat = [line for mine in known for line in mine]
+    return Bought(
+        np.cumsum([0, *map(len, known)], dtype=np.int64),
+        np.array([line.time for line in flat], dtype=np.int64),
+        np.array([0 if line.product_id is None else digest(line.product_id) for line in flat], dtype=np.int64),
+        np.array([np.nan if line.price is None else line.price for line in flat], dtype=np.float64),
+    )
 
 
 def reserved(contact: Contact) -> Sent:
@@ -243,66 +259,3 @@ def _contacts(contacts: Sequence[Sequence[Sent]]) -> Contacts:
         actions=tuple(actions),
         channels=tuple(channels),
     )
-
-
-def _attributes(traits: Sequence[Json], declared: Mapping[str, AttributeKind]) -> dict[str, Column]:
-    names = sorted({name for told in traits for name in told} - _KNOWN)
-    found: dict[str, Column] = {}
-    for name in names:
-        values = [told.get(name) for told in traits]
-        kind = declared.get(name) or _kind_of(values)
-        if kind is not None:
-            found[name] = _column([value if _fits(value, kind) else None for value in values], kind)
-    return found
-
-
-def _kind_of(values: Sequence[object]) -> AttributeKind | None:
-    """What an attribute that nobody declared holds: what all who have it have in common."""
-    kinds: tuple[AttributeKind, ...] = ("flag", "number", "tags", "text")
-    there = [value for value in values if value is not None]
-    return next((kind for kind in kinds if all(_fits(value, kind) for value in there)), None) if there else None
-
-
-def _fits(value: object, kind: AttributeKind) -> bool:
-    match kind:
-        case "flag":
-            return isinstance(value, bool)
-        case "number":
-            return isinstance(value, int | float) and not isinstance(value, bool)
-        case "tags":
-            return isinstance(value, list) and all(isinstance(one, str) for one in value)
-        case "text":
-            return isinstance(value, str)
-        case "time":
-            return isinstance(value, str) and _micros(value) is not None
-
-
-def _column(values: Sequence[Any], kind: AttributeKind) -> Column:
-    """A column of values that fit, or are None."""
-    n = len(values)
-    match kind:
-        case "flag":
-            return Flag(np.array([-1 if value is None else int(value) for value in values], dtype=np.int8))
-        case "number":
-            return Number(np.array([np.nan if value is None else float(value) for value in values]))
-        case "time":
-            lowest = np.iinfo(np.int64).min
-            return Time(np.array([lowest if value is None else _micros(value) for value in values], dtype=np.int64))
-        case "text":
-            words = Vocabulary(dict.fromkeys(value for value in values if value is not None))
-            return Text(np.array([-1 if value is None else words.code(value) for value in values], np.int32), words)
-        case "tags":
-            if all(value is None for value in values):
-                return null("tags", n)
-            lists = [list(dict.fromkeys(value or ())) for value in values]
-            words = Vocabulary(dict.fromkeys(one for value in lists for one in value))
-            indptr = np.cumsum([0, *map(len, lists)], dtype=np.int64)
-            return Tags(indptr, np.array([words.code(one) for value in lists for one in value], np.int32), words)
-
-
-def _micros(text: str) -> int | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return round(moment.timestamp() * 1_000_000) if moment.tzinfo is not None else None

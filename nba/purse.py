@@ -109,6 +109,8 @@ def purse_at(
         at: the moment, microseconds UTC.
         run: a name for a batch, which budgets ``per = "run"`` are for; None: they do not apply.
     """
+    if not config.budgets:
+        return Purse((), (), np.zeros((0, 2)), np.zeros((0, 2)), np.zeros((0, len(arms))))
     listed = [(name, budget) for name, budget in config.budgets.items() if budget.per != "run" or run is not None]
     names = tuple(name for name, _ in listed)
     periods = tuple(str(run) if budget.per == "run" else period(budget, at) for _, budget in listed)
@@ -128,5 +130,7 @@ def purse_at(
 
 
 def _weight(config: NbaConfig, arms: Arms, names: Sequence[str]) -> Floats:
+    if not names:
+        return np.zeros((0, len(arms)))
     rows = [place for place, name in enumerate(config.budgets) if name in names]
     return taken(config, arms, config.contact_costs(arms))[rows]

@@ -75,7 +75,7 @@ def remade(desk: Desk, decision: Decision) -> Json:
     """The answer of a decision, made again; and what was ``eligible``."""
     request = decision.request
     question = Question.of_json(request)
-    seen = desk.customers.look(question.who, question.at, past=question.past, upto=decision.watermark.seq)
+    seen = desk.seen(question, upto=decision.watermark.seq)
     # Labels that a decision of then gave to what was sent come from its choices, which are there as long as it is.
     standing = desk.standing(seen)
     known = desk.contacts(seen, standing)[: len(seen.sent)]

@@ -28,7 +28,7 @@ from features.store.base import DecisionStore, EventStore, Json, Person, StoreEr
 from features.store.sqlite import SqliteDecisions, SqliteEvents
 from nba.asked import Asked
 from nba.desk import Desk
-from nba.desks import DecisionParts, open_desk, reopened
+from nba.desks import DecisionParts, open_desk, read_parts, reopened
 from nba.one_customer import Who
 from nba.questions import Question
 from nba.replays import ActionReplayer
@@ -122,7 +122,7 @@ def create_app(
         clock,
         optional=isinstance(origin, Folders) and origin.names == {DECISIONS},
     )
-    read_decisions = read_decisions or _read_decisions
+    read_decisions = read_decisions or read_parts
     shelf = LiveShelf(champion, events, decisions, clock=clock, new_id=new_id)
     decider = Champion(
         DECISIONS,
@@ -256,12 +256,6 @@ def _warmed(build: Callable[[Path], Answers], clock: Callable[[], int], folder: 
     answers = build(folder)
     warm(answers, clock())
     return answers
-
-
-def _read_decisions(folder: Path) -> DecisionParts:
-    from nba import bundle as decision_bundle  # imports LightGBM's reader: only where there is something to read
-
-    return decision_bundle.read(folder)
 
 
 def _build_desk(

@@ -122,6 +122,14 @@ class Tail:
     returned: tuple[tuple[int, int], ...] = ()
 
 
+class Purchase(NamedTuple):
+    """A purchase line that was not taken back. price: of a piece, as paid."""
+
+    time: int
+    product_id: str | None
+    price: float | None
+
+
 @dataclass(frozen=True)
 class Traffic:
     """Events about products in the order of the log, nobody named.
@@ -228,6 +236,15 @@ class EventStore(Protocol):
 
         Send events of time ``since`` or later, and events of any other name but open and impression that name a
         decision. Only what was known before ``known_before`` (and happened before it).
+        """
+        ...
+
+    def bought(
+        self, person: Person, *, upto: int = LATEST, known_before: int = LATEST, newest: int = 200
+    ) -> list[Purchase]:
+        """The newest purchase lines of a person, ascending by (time, sequence number); those taken back left out.
+
+        What became known at ``known_before`` or later is as if it had not happened, refunds too.
         """
         ...
 

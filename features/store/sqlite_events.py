@@ -14,6 +14,7 @@ import numpy as np
 import orjson
 
 from features.contract import EVENT_NAMES
+from features.events import Kind
 from features.people import identity_digest
 from features.store.appending import Appender
 from features.store.base import (
@@ -26,6 +27,7 @@ from features.store.base import (
     Json,
     Person,
     ProductChange,
+    Purchase,
     Tail,
     Traffic,
     Watermark,
@@ -180,6 +182,20 @@ class SqliteEvents:
                 limits = (who, low, min(high, upto), first, known_before, known_before)
                 found += map(event_of, self._database.read(sql, limits))
         return sorted(found, key=itemgetter(0))
+
+    def bought(
+        self, person: Person, *, upto: int = LATEST, known_before: int = LATEST, newest: int = 200
+    ) -> list[Purchase]:
+        sql = f"""SELECT time, seq, (SELECT id FROM products WHERE number = product), price FROM events
+            WHERE who = ? AND seq BETWEEN ? AND ? AND known < ? AND event = {Kind.PURCHASE:d}"""
+        rows: list[Any] = []
+        refunds = False
+        for who, low, high in person.spans:
+            rows += self._database.read(sql, (who, low, min(high, upto), known_before))
+            refunds = refunds or bool(self._database.read(HAS_REFUND, (who,)))
+        taken = take_back(self._lines(person, 0, upto, 0, known_before))[0] if refunds and rows else ()
+        kept = sorted((row for row in rows if row[1] not in taken), key=itemgetter(0, 1))
+        return [Purchase(time, product_id, price) for time, _, product_id, price in kept[-newest:]]
 
     def newest_time(self, person: Person, event: str, *, channel: str | None = None, first: int = 0) -> int | None:
         sql = """SELECT max(time) FROM events

@@ -20,6 +20,7 @@ from features.store.base import (
     Identity,
     Person,
     ProductChange,
+    Purchase,
     StoreError,
     Tail,
     Watermark,
@@ -684,6 +685,23 @@ class EventStoreContract:
             event("send", 1, customer_id="c", channel="email", decision_id="d1"),
         )
         assert store.messages_of(store.person(customer_id="nobody")) == []
+
+    def test_what_was_bought_and_kept(self, store: EventStore) -> None:
+        store.append(
+            [
+                event("purchase", 2, customer_id="c", product_id="p", order_id="o1", price=3.0),
+                event("purchase", 1, known=9, customer_id="c", product_id="q"),
+                event("purchase", 3, customer_id="c", product_id="r", order_id="o2", price=5.0),
+                event("view", 4, customer_id="c", product_id="p"),
+                event("refund", 5, known=8, customer_id="c", order_id="o2", quantity=None),
+            ]
+        )
+        person = store.person(customer_id="c")
+        assert store.bought(person) == [Purchase(1, "q", None), Purchase(2, "p", 3.0)]
+        assert store.bought(person, newest=1) == [Purchase(2, "p", 3.0)]
+        assert store.bought(person, known_before=8) == [Purchase(2, "p", 3.0), Purchase(3, "r", 5.0)]
+        assert store.bought(person, upto=1) == [Purchase(2, "p", 3.0)]
+        assert store.bought(store.person(customer_id="nobody")) == []
 
     # Settings
 

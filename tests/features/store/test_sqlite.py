@@ -127,6 +127,11 @@ def everything(store: EventStore) -> dict[str, Any]:
             for person in people
             for since, upto, known_before in ((0, LATEST, LATEST), (3, LATEST, 8), (0, 4, LATEST))
         ],
+        "bought": [
+            store.bought(person, upto=upto, known_before=known_before, newest=newest)
+            for person in people
+            for upto, known_before, newest in ((LATEST, LATEST, 200), (5, LATEST, 2), (LATEST, 8, 3))
+        ],
         "newest times": [
             store.newest_time(person, name, channel=channel, first=first)
             for person in people
