@@ -109,7 +109,8 @@ class Gains:
     def from_arrays(arrays: Mapping[str, NDArray[np.generic]]) -> Gains:
         """Back from `to_arrays`."""
         named = {
-            name: np.asarray(arrays[name], dtype=np.float64) for name in ("mean", "shared", "private", "covariance")
+            name: np.asarray(arrays[name], dtype=np.float64)
+            for name in ("base", "mean", "shared", "private", "covariance")
         }
         return Gains(**named, personal=bool(arrays["personal"]))
 
@@ -255,7 +256,7 @@ def _solve(sums: Sums, penalties: tuple[float, float]) -> Solution:
     base[0], all_[0], mine[0] = 1e-9, 1e-6 * unit, MEANS * unit
     common[np.diag_indices_from(common)] += np.concatenate([base, all_])
     blocks = sums.hh[:, :width, :width] + np.diag(mine)
-    own = np.linalg.inv(blocks)
+    own: Floats = np.asarray(np.linalg.inv(blocks), dtype=np.float64)
     through = own @ meeting
     schur = np.linalg.inv(common - np.einsum("kgu,kgv->uv", meeting, through, optimize=True))
     alone = np.einsum("kgh,kh->kg", own, sums.hr[:, :width])

@@ -84,6 +84,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from features.filters import FilterError
     from features.gate import GateRefused, UnknownModelError
     from features.store.base import StoreError
+    from nba.bundle import BundleError as NbaBundleError
     from recommender.answers import UnknownPlacement
     from recommender.bundle import BundleError
     from recommender.decisions import NotReplayableError
@@ -100,6 +101,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
         EvaluationError,
         FilterError,
         GateRefused,
+        NbaBundleError,
         NotListable,
         NotReplayableError,
         OSError,  # a full disk, a folder that may not be written to

@@ -6,17 +6,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from features.config import ConfigError
 from features.dataset import read_dataset
+from nba import bundle
 from nba.asked import Asked
 from nba.config import NbaConfig
+from nba.learning import LearningConfig
+from nba.model import DecisionModel, Rule
+from nba.selection import fit
 from nba.settling import Settlement
 from tests.nba.simple_models import PriorModel
 from training.cli import main
 from training.deciding import Everyone, configured, decide_everyone, everyone, write
+from training.decision_log import decision_log
+from training.tracking import open_tracking
 
 GREEDY, EXPLORING = Asked(explore=False), Asked()
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -226,6 +233,53 @@ def test_a_file_is_laid_over_the_configuration_of_the_model(tmp_path: Path) -> N
     file.write_text("[actions.survey]\nvalu = 9\n")
     with pytest.raises(ConfigError, match=r"actions\.survey\.valu"):
         configured(config(), file, 0)
+
+
+@pytest.fixture
+def registered(tmp_path: Path, mlflow_uri: str) -> Path:
+    """A model learned from sixty messages, registered as version 1 of nba without an alias. The folder of its data."""
+    import mlflow
+
+    letters = [
+        f"m{number},c{number % 20:02},{action},{channel},2026-02-{number % 20 + 1:02}T09:00:00Z,0.5,{value}"
+        for number in range(60)
+        for action, channel, value in [("letter", "email", number % 7) if number % 2 else ("hold", "", number % 3)]
+    ]
+    columns = "message_id,customer_id,action,channel,sent_at,propensity,value"
+    folder = shop(tmp_path / "shop", messages="\n".join([columns, *letters, ""]))
+    log = decision_log(read_dataset(folder, now=NOW))
+    found = fit(log, "value", LearningConfig(), seed=0)
+    model = DecisionModel(found.learned, found.response, np.zeros(2), Rule("learned"))
+    bundle.write(model, NbaConfig.of_log(log.arms), None, tmp_path / "model" / "artifacts" / "bundle", {})
+    tracking = open_tracking(mlflow_uri)
+    client = mlflow.MlflowClient()
+    client.create_registered_model("nba")
+    client.create_model_version("nba", (tmp_path / "model").as_uri())
+    assert [version.version for version in tracking.versions("nba")] == [1]
+    return folder
+
+
+def test_the_command_writes_decisions_of_the_registered_model(
+    registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEGUE_HOME", str(tmp_path / "home"))
+    budgets = tmp_path / "budgets.toml"
+    budgets.write_text("[budgets.letters]\namount = 4\nover = 'contacts'\nper = 'run'\n")
+    out = tmp_path / "actions.csv"
+    with pytest.raises(SystemExit) as left:
+        main(["decide", str(registered), "--out", str(out), "--config", str(budgets), "--explore", "--json"])
+    said = capsys.readouterr()
+    assert left.value.code == 0, said.err
+    told = json.loads(said.out)
+    assert told["model"] == "nba/1"
+    assert told["customers"] == 20
+    table = pd.read_csv(out)
+    assert table["customer_id"].tolist() == [f"c{number:02}" for number in range(20)]
+    assert told["hold"] == (table["action"] == "hold").sum() >= 16
+    [budget] = told["budgets"]
+    assert (budget["name"], budget["limit"], budget["reserved"]) == ("letters", 4, pytest.approx(0.2))
+    assert budget["planned"] <= 3, "of 4, a twentieth of which is reserved"
+    assert set(table["channel"].dropna()) <= {"email"}
 
 
 def test_without_a_model_the_command_says_how_to_get_one(
