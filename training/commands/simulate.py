@@ -50,6 +50,7 @@ def simulate(
             "exploration": exploration,
             "seed": seed,
             "true_values": values,
+            "standard_deviation": float((shop.decisions.value - shop.decisions.cost).std()),
         }
     )
 
