@@ -9,6 +9,7 @@ from typing import Protocol
 
 from features.config import ConfigError, laid_over
 from features.store.base import DecisionStore, EventStore
+from nba import bundle as bundles
 from nba.config import NbaConfig
 from nba.desk import Desk
 from nba.questions import EmptyShelf, Shelf
@@ -45,9 +46,7 @@ def read_parts(folder: Path) -> DecisionParts:
     Raises:
         nba.bundle.BundleError: it cannot be read.
     """
-    from nba import bundle  # takes libraries along that nobody needs who only lays files over configurations
-
-    return bundle.read(folder)
+    return bundles.read(folder)
 
 
 def laid(config: NbaConfig, text: str) -> tuple[NbaConfig, bool]:
@@ -100,11 +99,13 @@ def reopened(
     """
 
     def opened(bundle: str, rules: str | None) -> Desk:
-        if not (folder / bundle).is_dir():
-            raise NotMadeAgain(f"the bundle that decided is not there any more: {folder / bundle}")
+        try:
+            parts = read(folder / bundle)
+        except bundles.BundleError as error:
+            raise NotMadeAgain(f"the bundle that decided is not there any more: {error}") from None
         text = "" if rules is None else decisions.text(rules)
         if text is None:
             raise NotMadeAgain("the contact file that was in force is not there any more")
-        return open_desk(read(folder / bundle), text, events, decisions, EmptyShelf())
+        return open_desk(parts, text, events, decisions, EmptyShelf())
 
     return opened

@@ -198,6 +198,7 @@ def _row(decision: Decision, choice: Choice, customer_id: str, happened: Happene
         return None
     answer = decision.answer
     end = sent_at + WINDOW
+    channel = None if contact is None else contact.channel
     given_up = choice.state == "released" and reported is None
     row: dict[str, Any] = {
         "message_id": decision.id,
@@ -213,6 +214,8 @@ def _row(decision: Decision, choice: Choice, customer_id: str, happened: Happene
         "propensity": answer["propensity"],
         "send_at_propensity": answer["send_at_propensity"],
         "cost": 0.0 if given_up else answer["cost"] + happened.given(answer["discount"], sent_at, end),
+        "delivered_at": happened.answered(decision.id, f"{channel}_delivered", end),
+        "bounced_at": happened.answered(decision.id, f"{channel}_bounced", end),
         "opened_at": happened.answered(decision.id, "open", end),
         "clicked_at": happened.answered(decision.id, "click", end),
         "visited_at": happened.first(VISITS, sent_at, end),

@@ -162,6 +162,7 @@ def mail(at: float, action: str = "survey") -> Contact:
 def test_a_decision_becomes_a_message_with_what_came_of_it(shop: Shop) -> None:
     shop.decided("d1", 1, mail(1.5, "survey:free"))
     shop.happened("send", 1.6, decision_id="d1", channel="email")
+    shop.happened("email_delivered", 1.7, decision_id="d1")
     shop.happened("open", 2, decision_id="d1")
     shop.happened("open", 2, decision_id="another")
     shop.happened("click", 3, decision_id="d1")
@@ -180,6 +181,8 @@ def test_a_decision_becomes_a_message_with_what_came_of_it(shop: Shop) -> None:
     )
     assert (row["visited_at"], row["converted_at"], row["unsubscribed_at"]) == (day(3), day(4), day(5))
     assert row["observed_until"] == pd.Timestamp(NOW)
+    assert row["delivered_at"] == day(1.7)
+    assert pd.isna(row["bounced_at"])
     assert pd.isna(row["cancelled_at"])
 
 
