@@ -100,12 +100,16 @@ class TableModel:
         return TableModel(arms, ids, table)
 
 
+#: Time, label of the action, channel, whether it was answered.
+Contact = tuple[int, str | None, str | None, bool]
+
+
 def moment(text: str) -> int:
     """Microseconds since 1970 of a time in UTC, such as ``2026-03-01 09:30``."""
     return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1_000_000
 
 
-def contacts_of(rows: Sequence[Sequence[tuple[int, str | None, str | None, bool]]]) -> Contacts:
+def contacts_of(rows: Sequence[Sequence[Contact]]) -> Contacts:
     """Of each customer (time, label, channel, answered), in any order."""
     actions = sorted({label for row in rows for _, label, _, _ in row if label is not None})
     channels = sorted({channel for row in rows for _, _, channel, _ in row if channel is not None})
