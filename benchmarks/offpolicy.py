@@ -30,15 +30,15 @@ from benchmarks import known_policies as world
 from benchmarks.report import tell
 from features.bootstrap import means
 from nba.evidence import judge
-from nba.offpolicy import Estimator, Log, Policy, as_logged, evaluate, weights
+from nba.offpolicy import Estimator, Log, Policy, as_logged, evaluations, weights
 
 Floats = NDArray[np.float64]
 
 #: People, and the least propensity of an arm.
-SIZES = ((200, 0.05), (400, 0.05), (400, 0.02), (1_000, 0.02), (120, 0.02))
+SIZES = ((200, 0.05), (400, 0.05), (400, 0.02), (120, 0.02))
 
-#: True worth of challengers less the champion's. The second is as bad as it can be told from the margin.
-GAINS = (-0.02, -0.0101, 0.0, 0.02, 0.05)
+#: True worth of challengers less the champion's. The first is just beyond the margin.
+GAINS = (-0.0101, 0.0, 0.02, 0.05)
 KINDS = ("near", "partly", "far")
 GATE_ROWS, SHORT_ROWS = 30_000, 3_500
 ROWS_A_PERSON = 3.5
@@ -51,14 +51,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.offpolicy", description=__doc__.split("\n")[0])
     parser.add_argument("--logs", type=int, default=2_000, help="small logs a row of the first table")
     parser.add_argument("--gate-logs", type=int, help="long logs a row of the second table; a tenth of --logs")
+    parser.add_argument("--table", choices=("coverage", "gate"), help="only one of the tables")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args()
-    covered = [row for size in SIZES for row in coverage(*size, given.logs, given.seed)]
-    tell(covered, as_json=given.json, logs=given.logs, wanted="0.93 to 0.97")
+    if given.table != "gate":
+        covered = [row for size in SIZES for row in coverage(*size, given.logs, given.seed)]
+        tell(covered, as_json=given.json, logs=given.logs, wanted="0.93 to 0.97")
+    if given.table == "coverage":
+        return
     long = given.gate_logs or max(1, given.logs // 10)
     passed = [gate(kind, gain, GATE_ROWS, long, given.seed) for kind in KINDS for gain in GAINS]
-    passed += [gate(kind, GAINS[1], SHORT_ROWS, given.logs, given.seed) for kind in KINDS]
+    passed += [gate(kind, GAINS[0], SHORT_ROWS, given.logs, given.seed) for kind in KINDS]
     tell(passed, as_json=given.json, margin="1% of the champion's value", wanted="wrong passes at most 0.025")
 
 
@@ -77,15 +81,14 @@ def coverage(people: int, floor: float, logs: int, seed: int) -> list[dict[str, 
     for _ in range(logs):
         drawn = world.draw(rng, people, floor=floor)
         policy = drawn.policy(choice)
-        for name in estimators:
-            found = evaluate(
-                drawn.log, [policy, as_logged(drawn.log)], rng, pairs=[(0, 1)], estimator=name, resamples=400
-            )
+        policies = [policy, as_logged(drawn.log)]
+        both = evaluations(drawn.log, policies, rng, estimators=estimators, pairs=[(0, 1)], resamples=300)
+        for name, found in zip(estimators, both, strict=True):
             (value, _), (difference,) = found.values, found.differences
             misses[name].append((truth < value.ci[0], truth > value.ci[1]))
             widths[name].append(value.ci[1] - value.ci[0])
             gaps[name].append(difference.ci[0] <= gap <= difference.ci[1])
-        sizes.append(found.values[0].effective_sample_size)
+        sizes.append(value.effective_sample_size)
         low, high = percentiles(drawn.log, policy, rng)
         misses[PEER].append((truth < low, truth > high))
         widths[PEER].append(high - low)
@@ -111,7 +114,7 @@ def coverage(people: int, floor: float, logs: int, seed: int) -> list[dict[str, 
 def percentiles(log: Log, policy: Policy, rng: np.random.Generator) -> tuple[float, float]:
     """The interval that plain doubly robust estimates would have from percentiles."""
     plain = policy.expected + weights(log, policy) * (log.reward - log.predicted)
-    low, high = means(plain[:, None], log.customer, rng, resamples=400).interval[0].tolist()
+    low, high = means(plain[:, None], log.customer, rng, resamples=300).interval[0].tolist()
     return low, high
 
 

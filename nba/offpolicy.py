@@ -142,27 +142,69 @@ def evaluate(
     >>> evaluate(log, [always], np.random.default_rng(0), estimator="snips").values[0].value
     2.0
     """
-    parts = [_ratios(log, policy, estimator, clip) for policy in policies]
-    numbers = [*parts, *(_less(parts[first], parts[second]) for first, second in pairs)]
-    found = studentised(numbers, log.customer, rng, resamples=resamples, confidence=confidence)
+    (found,) = evaluations(
+        log,
+        policies,
+        rng,
+        estimators=(estimator,),
+        pairs=pairs,
+        clip=clip,
+        resamples=resamples,
+        confidence=confidence,
+    )
+    return found
+
+
+def evaluations(
+    log: Log,
+    policies: Sequence[Policy],
+    rng: np.random.Generator,
+    *,
+    estimators: Sequence[Estimator] = ("dr", "snips"),
+    pairs: Sequence[tuple[int, int]] = (),
+    clip: Clip = "root",
+    resamples: int = 1_000,
+    confidence: float = 0.95,
+) -> tuple[Evaluation, ...]:
+    """As `evaluate`, by several estimators over the same resamples: one evaluation each."""
+    parts = [[_ratios(log, policy, name, clip) for policy in policies] for name in estimators]
+    numbers = [[*own, *(_less(own[first], own[second]) for first, second in pairs)] for own in parts]
+    flat = [number for some in numbers for number in some]
+    found = studentised(flat, log.customer, rng, resamples=resamples, confidence=confidence)
     told = [
         (float(value), float(error), (float(low), float(high)))
         for value, error, (low, high) in zip(found.value, found.error, found.interval, strict=True)
     ]
     sizes = [effective_sample_size(weights(log, policy)) for policy in policies]
-    unsupported = [float(policy.unsupported.mean()) for policy in policies]
-    cut = [0.0 if estimator in ("dm", "drs") else clipped_share(log, policy, clip) for policy in policies]
-    values = zip(told[: len(parts)], sizes, unsupported, cut, strict=True)
+    outside = [float(policy.unsupported.mean()) for policy in policies]
+    cut = [clipped_share(log, policy, clip) for policy in policies]
+    width = len(policies) + len(pairs)
+    return tuple(
+        _evaluation(
+            told[place * width : (place + 1) * width],
+            sizes,
+            outside,
+            [0.0] * len(policies) if name in ("dm", "drs") else cut,
+            pairs,
+        )
+        for place, name in enumerate(estimators)
+    )
+
+
+def _evaluation(
+    told: Sequence[tuple[float, float, tuple[float, float]]],
+    sizes: Sequence[float],
+    outside: Sequence[float],
+    cut: Sequence[float],
+    pairs: Sequence[tuple[int, int]],
+) -> Evaluation:
+    values = zip(told[: len(sizes)], sizes, outside, cut, strict=True)
+    differences = zip(told[len(sizes) :], pairs, strict=True)
     return Evaluation(
-        tuple(Estimate(*one, size, outside, share) for one, size, outside, share in values),
+        tuple(Estimate(*one, size, beyond, share) for one, size, beyond, share in values),
         tuple(
-            Estimate(
-                *one,
-                min(sizes[first], sizes[second]),
-                max(unsupported[first], unsupported[second]),
-                max(cut[first], cut[second]),
-            )
-            for one, (first, second) in zip(told[len(parts) :], pairs, strict=True)
+            Estimate(*one, *(pick(of[first], of[second]) for pick, of in ((min, sizes), (max, outside), (max, cut))))
+            for one, (first, second) in differences
         ),
     )
 
