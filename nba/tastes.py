@@ -19,8 +19,9 @@ Ints = NDArray[np.int64]
 #: What is told.
 TASTES = ("discount_affinity", "brand_loyalty")
 
-#: Only so many of a customer's newest purchase lines are looked at: as many as the state keeps (``bought``).
-NEWEST = 50
+#: Only so many of a customer's newest purchase lines are looked at, in training and in serving. With few of them, who
+#: buys much seems to try new brands all the time.
+NEWEST = 200
 
 #: A price this far below the usual one is a bargain.
 BARGAIN = 0.9
