@@ -88,7 +88,8 @@ class Tastes:
         usual: float64[p], what it usually costs, NaN if unknown.
         brand: int32[p], number of its brand, -1 if unknown.
         bargains: of lines bought as a bargain; None if no usual price is known.
-        familiar: of lines after the first order that are of a brand bought before; None if no brand is known.
+        familiar: of lines in the newer half, after the first order, that are of a brand bought before; None if no brand
+            is known.
     """
 
     key: Ints
@@ -121,7 +122,10 @@ class Tastes:
         return _sum(owner, bargain, n), _sum(owner, told, n)
 
     def familiar_lines(self, bought: Bought) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-        """Lines of a brand bought in an earlier order, lines after the first order, and whether any brand is known."""
+        """Lines of a brand bought in an earlier order, lines that could be, and whether any brand is known.
+
+        Lines that could be are those after the first order in the newer half: before, few brands could be familiar yet.
+        """
         n = len(bought.start) - 1
         brand = np.append(self.brand, np.int32(-1))[_places(self.key, bought.key)]
         known = brand >= 0
@@ -132,6 +136,8 @@ class Tastes:
         _, first, pair = np.unique(owner * (brand.max() + 1) + brand, return_index=True, return_inverse=True)
         customers, begin, customer = np.unique(owner, return_index=True, return_inverse=True)
         later = time > time[begin][customer]
+        place = np.arange(len(owner)) - begin[customer]
+        later &= 2 * place >= np.bincount(customer)[customer]
         any_brand = np.zeros(n, dtype=np.bool_)
         any_brand[customers] = True
         return _sum(owner, later & (time > time[first][pair]), n), _sum(owner, later, n), any_brand
