@@ -12,18 +12,22 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.config import laid_over
-from features.dataset import Dataset
+from features.events import EventLog
 from nba.arms import HOLD, split_label
 from nba.asked import Asked
 from nba.choose import NEVER, ON_PAGE
 from nba.config import NbaConfig
 from nba.crowd import Crowd, rows_of
 from nba.decide import Decided, decide
+from nba.known import SCORES
 from nba.scores import ScoreModels
 from nba.settling import Settlement, decide_settled, settle, turns
+from nba.tastes import TASTES
 from nba.values import ValueModel
 from training.configuration import read_toml
 from training.crowds import People, crowd_at, people_of
+from training.loading import Shop
+from training.score_rows import bought_at, codes_of
 from training.tables import write_table
 
 #: Customers whose state is read in one go: each time costs a look at all events.
@@ -42,17 +46,21 @@ class Everyone:
 
     Attributes:
         people: of the dataset.
+        log: of the same, for what they bought.
         ids: in order.
         at: microseconds since 1970 UTC.
         scores: what is added to the attributes; None: nothing.
+        wanted: names of the scores that are asked for.
         cache_folder: where compiled code is kept.
         block, chunk: customers whose state is read, and who are decided on, in one go.
     """
 
     people: People
+    log: EventLog
     ids: pd.Series[Any]
     at: int
     scores: ScoreModels | None = None
+    wanted: frozenset[str] = frozenset()
     cache_folder: Path | None = None
     block: int = BLOCK
     chunk: int = CHUNK
@@ -73,11 +81,14 @@ class Everyone:
     def _scored(self, crowd: Crowd) -> Crowd:
         if self.scores is None:
             return crowd
-        return replace(crowd, attributes={**crowd.attributes, **self.scores.score(crowd)})
+        tastes = not self.wanted.isdisjoint(TASTES)
+        bought = bought_at(self.log, codes_of(self.log, crowd), self.at) if tastes else None
+        scores = self.scores.score(crowd, bought, only=self.wanted)
+        return replace(crowd, attributes={**crowd.attributes, **scores})
 
 
 def everyone(
-    dataset: Dataset,
+    shop: Shop,
     model: ValueModel,
     config: NbaConfig,
     *,
@@ -89,14 +100,15 @@ def everyone(
     """Everybody who is in customers, events or messages by a customer id.
 
     Args:
-        dataset: any of its tables may be missing.
+        shop: any of the tables of its dataset may be missing.
         model: whose channels everybody allows where the dataset has no column that says otherwise.
-        config: whose salt the order of turns follows.
+        config: which scores are asked for; the order of turns follows its salt.
         at: microseconds UTC; None: just after the last thing the dataset knows, or ``now`` if it knows of no event.
         now: microseconds UTC.
-        scores: models of scores that the configuration may ask for.
+        scores: models of scores.
         cache_folder: where compiled code is kept.
     """
+    dataset = shop.dataset
     people = people_of(dataset)
     people = replace(people, channels=tuple(sorted({*people.channels, *model.arms.channels})))
     if at is None:
@@ -105,7 +117,17 @@ def everyone(
     named = [table["customer_id"].dropna() for table in tables if "customer_id" in table]
     ids = pd.Series(sorted(set().union(*named)), dtype="str")
     order = turns(config.policy, ids.tolist(), at)
-    return Everyone(people, ids.iloc[order].reset_index(drop=True), at, scores, cache_folder)
+    # An expression that names a score has its name in it: what no part of the configuration names is not computed.
+    text = config.model_dump_json()
+    return Everyone(
+        people=people,
+        log=shop.log,
+        ids=ids.iloc[order].reset_index(drop=True),
+        at=at,
+        scores=scores,
+        wanted=frozenset(name for name in SCORES if name in text),
+        cache_folder=cache_folder,
+    )
 
 
 def decide_everyone(

@@ -12,17 +12,21 @@ import pytest
 
 from features.config import ConfigError
 from features.dataset import read_dataset
+from features.people import digest
 from nba import bundle
 from nba.asked import Asked
 from nba.config import NbaConfig
 from nba.learning import LearningConfig
 from nba.model import DecisionModel, Rule
+from nba.scores import ScoreModels, ScoresConfig
 from nba.selection import fit
 from nba.settling import Settlement
+from nba.tastes import Share, Tastes
 from tests.nba.simple_models import PriorModel
 from training.cli import main
 from training.deciding import Everyone, configured, decide_everyone, everyone, write
 from training.decision_log import decision_log
+from training.loading import load
 from training.tracking import open_tracking
 
 GREEDY, EXPLORING = Asked(explore=False), Asked()
@@ -81,10 +85,12 @@ def shop(folder: Path, **tables: str) -> Path:
     return folder
 
 
-def asked_of(folder: Path, compiled: Path, settings: NbaConfig, *, at: int | None = None) -> Everyone:
-    dataset = read_dataset(folder, now=NOW)
+def asked_of(
+    folder: Path, compiled: Path, settings: NbaConfig, *, at: int | None = None, scores: ScoreModels | None = None
+) -> Everyone:
     now = round(NOW.timestamp()) * 1_000_000
-    return everyone(dataset, PriorModel(settings), settings, at=at, now=now, cache_folder=compiled)
+    read = load(folder, now=NOW, rejected=None)
+    return everyone(read, PriorModel(settings), settings, at=at, now=now, scores=scores, cache_folder=compiled)
 
 
 def decided(
@@ -146,6 +152,24 @@ def test_attributes_alone_are_enough(tmp_path: Path, compiled: Path) -> None:
     found, table, _ = decided(GREEDY, asked_of(folder, compiled, config()), config())
     assert found == {"anna": ("letter", "email"), "carl": ("survey", "email"), "dora": ("hold", None)}
     assert table["send_at"].dropna().tolist() == [pd.Timestamp(NOW)] * 2, "now"
+
+
+def test_scores_that_expressions_name_are_computed_as_of_the_moment(tmp_path: Path, compiled: Path) -> None:
+    bought = [("loyal", "lip"), ("loyal", "nail"), ("loyal", "lip"), ("fickle", "lip"), ("fickle", "soap")]
+    rows = [f"purchase,2026-03-0{day + 1}T10:00:00Z,{who},{what},1" for day, (who, what) in enumerate(bought)]
+    folder = shop(tmp_path / "shop", events="\n".join(["event,timestamp,customer_id,product_id,price", *rows, ""]))
+    brands = {digest(product): brand for product, brand in [("lip", 0), ("nail", 0), ("soap", 1)]}
+    keys = np.array(sorted(brands), dtype=np.int64)
+    brand = np.array([brands[key] for key in keys.tolist()], dtype=np.int32)
+    tastes = Tastes(keys, np.full(3, np.nan), brand, bargains=None, familiar=Share(0.5, 1.0))
+    models = ScoreModels(ScoresConfig(), (), {}, own=True, floor=1e-9, year_days=365.0, tastes=tastes)
+    changes = {"eligible": "brand_loyalty > 0.5", "channels": ["email"], "value": 1.0}
+    settings = config({"actions": {"letter": changes}})
+    found, _, _ = decided(GREEDY, asked_of(folder, compiled, settings, scores=models), settings)
+    assert found == {"fickle": ("hold", None), "loyal": ("letter", "email")}
+    early = pd.Timestamp("2026-03-01T12:00:00Z").value // 1000
+    found, _, _ = decided(GREEDY, asked_of(folder, compiled, settings, at=early, scores=models), settings)
+    assert found["loyal"] == ("hold", None), "one order tells nothing"
 
 
 def test_a_shop_without_customers_has_no_decisions(tmp_path: Path, compiled: Path) -> None:

@@ -66,12 +66,12 @@ def decide(
     tracking = open_tracking()
     reference = model or usual(tracking)
     now = datetime.now(UTC)
-    dataset = load_telling(data, home=home, now=now, rejected=rejected, note=terminal.note).dataset
+    shop = load_telling(data, home=home, now=now, rejected=rejected, note=terminal.note)
     with tempfile.TemporaryDirectory() as scratch, terminal.progress() as progress:
         read = bundle.read(tracking.download_bundle(reference, Path(scratch)))
         settings = configured(read.config, config, seed)
         asked_of = everyone(
-            dataset,
+            shop,
             read.model,
             settings,
             at=moment_of,
