@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -130,7 +130,7 @@ def contacts_of(rows: Sequence[Sequence[Contact]]) -> Contacts:
 def crowd_of(
     at: Sequence[int],
     *,
-    channels: Sequence[str],
+    channels: Collection[str],
     state: Mapping[str, Sequence[float]] | None = None,
     attributes: Mapping[str, Column] | None = None,
     zones: Sequence[str | None] | None = None,
