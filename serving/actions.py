@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import TypeVar
 
 import anyio
 import orjson
@@ -47,6 +49,10 @@ _LONGEST_KEY = 255
 
 #: Customers decided about at a time: in between, other requests are answered, and what is decided is on its way.
 CHUNK = 500
+
+_PATIENCE_SECONDS = 5.0
+
+T = TypeVar("T")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -110,7 +116,11 @@ class Actions:
         now = self._clock()
         question = _question(body, Who(body.customer_id, body.anonymous_id), now)
         under = Circumstances(_signed(loaded), now, self._new_id, keep=not body.dry_run, key=key)
-        [made] = self._answered(loaded.answers, [question], under)
+        try:
+            [made] = self._answered(loaded.answers, [question], under)
+        except StoreError:  # somebody is writing: wait for them where nobody else has to wait
+            answered = partial(self._answered, loaded.answers, [question], under)
+            [made] = await anyio.to_thread.run_sync(_patiently, answered)
         return json_answer(made.answer)
 
     def _answered(self, desk: Desk, questions: list[Question], under: Circumstances) -> list[Made]:
@@ -142,7 +152,8 @@ class Actions:
         now = made_at if body.at is None else _micros(body.at)
         decision_id = request.path_params["decision_id"]
         loaded = self._loaded()
-        return json_answer(await anyio.to_thread.run_sync(self._released, loaded, decision_id, now, made_at))
+        released = partial(self._released, loaded, decision_id, now, made_at)
+        return json_answer(await anyio.to_thread.run_sync(_patiently, released))
 
     def _released(self, loaded: Loaded[Desk], decision_id: str, now: int, made_at: int) -> Json:
         found = self._decisions.read(decision_id)
@@ -176,7 +187,7 @@ class Actions:
 
         def decided(some: list[Question]) -> bytes:
             try:
-                made = self._answered(loaded.answers, some, under)
+                made = _patiently(partial(self._answered, loaded.answers, some, under))
             except StoreError:
                 log.exception("%s decisions could not be kept", len(some))
                 problem = ProblemError(STORE_UNAVAILABLE, "Ask again for this one.").body()
@@ -209,6 +220,22 @@ class Actions:
                 headers={"Retry-After": "5"},
             )  # fmt: skip
         return loaded
+
+
+def _patiently(decide: Callable[[], T]) -> T:
+    """Decide again for as long as the store is busy: who asks for a decision waits rather than goes without.
+
+    Raises:
+        StoreError: it still is after `_PATIENCE_SECONDS`.
+    """
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return decide()
+        except StoreError:
+            if time.monotonic() > until:
+                raise
+        time.sleep(0.02)
 
 
 def _signed(loaded: Loaded[Desk]) -> Signed:

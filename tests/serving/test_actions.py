@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -258,6 +259,24 @@ async def test_a_key_makes_retries_safe(shop: Shop) -> None:
 async def test_what_is_not_understood_is_refused(shop: Shop, body: dict[str, Any], place: str | None) -> None:
     problem = assert_problem(await shop.post("/v1/decisions", body), 422, "invalid-request")
     assert place is None or problem["errors"][0]["pointer"].startswith(place)
+
+
+async def test_a_decision_waits_for_whoever_locks_the_file(shop: Shop) -> None:
+    lock = sqlite3.connect(shop.settings.home / "decisions.db", isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    answers: list[dict[str, Any]] = []
+    async with anyio.create_task_group() as tasks:
+
+        async def ask() -> None:
+            answers.append(await shop.ask())
+
+        tasks.start_soon(ask)
+        await anyio.sleep(0.6)  # longer than a list would wait
+        assert answers == []
+        assert (await shop.client.get("/health/live")).status_code == 200
+        lock.execute("ROLLBACK")
+    lock.close()
+    assert (await shop.client.get(f"/v1/decisions/{answers[0]['decision_id']}")).status_code == 200
 
 
 async def test_a_fault_of_the_model_is_a_hold(shop: Shop) -> None:
