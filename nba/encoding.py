@@ -7,8 +7,9 @@ that hardly vary are left out. All of it is learned from the training rows alone
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -83,23 +84,36 @@ class Encoder:
 
     def matrix(self, crowd: Crowd) -> Floats:
         """float64[n, len(names)] without NaN. What the crowd does not have is unknown."""
-        n = len(crowd)
-        found = dict(_numbers(crowd, {name for name, *_ in self.numbers}))
-        out = np.zeros((n, len(self.names)))
-        place = len(self.numbers)
-        nothing = np.full(n, np.nan)
-        for at, (name, logs, mean, spread, unknown) in enumerate(self.numbers):
-            values = found.get(name, nothing)
-            known = np.isfinite(values)
-            if logs:
-                values = np.log1p(np.maximum(values, 0.0))
-            out[:, at] = np.where(known, np.clip((values - mean) / spread, -CUT, CUT), 0.0)
-            if unknown:
-                out[:, place] = ~known
-                place += 1
-        for at, (name, value) in enumerate(self.indicators, start=place):
+        n, columns = len(crowd), self._columns
+        width = len(columns.names)
+        out = np.empty((n, width + len(columns.unknown) + len(self.indicators)))
+        raw = out[:, :width]
+        raw[:] = np.nan
+        state, from_state = columns.of_state(crowd.names)
+        raw[:, state] = crowd.state[:, from_state]
+        for name, values in _other_numbers(crowd, columns.places):
+            if name in columns.places:
+                raw[:, columns.places[name]] = values
+        known = np.isfinite(raw)
+        raw[:, columns.logs] = np.log1p(np.maximum(raw[:, columns.logs], 0.0))
+        scaled = np.clip((raw - columns.mean) / columns.spread, -CUT, CUT)
+        out[:, width : width + len(columns.unknown)] = ~known[:, columns.unknown]
+        out[:, :width] = np.where(known, scaled, 0.0)
+        for at, (name, value) in enumerate(self.indicators, start=width + len(columns.unknown)):
             out[:, at] = _holds(crowd.attributes.get(name), value, n)
         return out
+
+    @cached_property
+    def _columns(self) -> _Columns:
+        names = tuple(name for name, *_ in self.numbers)
+        return _Columns(
+            names,
+            {name: place for place, name in enumerate(names)},
+            np.flatnonzero([logs for _, logs, *_ in self.numbers]),
+            np.array([mean for _, _, mean, *_ in self.numbers]),
+            np.array([spread for *_, spread, _ in self.numbers]),
+            np.flatnonzero([unknown for *_, unknown in self.numbers]),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -114,11 +128,36 @@ class Encoder:
         )
 
 
-def _numbers(crowd: Crowd, wanted: set[str] | None = None) -> Iterator[tuple[str, Floats]]:
+@dataclass(frozen=True)
+class _Columns:
+    """`Encoder.numbers` by column: places of those that are skewed, and of those with a column for being unknown."""
+
+    names: tuple[str, ...]
+    places: Mapping[str, int]
+    logs: Ints
+    mean: Floats
+    spread: Floats
+    unknown: Ints
+    _of_state: dict[tuple[str, ...], tuple[list[int], list[int]]] = field(default_factory=dict)
+
+    def of_state(self, names: tuple[str, ...]) -> tuple[list[int], list[int]]:
+        """Places of the columns that are state features, and theirs among the features."""
+        if names not in self._of_state:
+            pairs = [(self.places[name], place) for place, name in enumerate(names) if name in self.places]
+            self._of_state[names] = [at for at, _ in pairs], [place for _, place in pairs]
+        return self._of_state[names]
+
+
+def _numbers(crowd: Crowd) -> Iterator[tuple[str, Floats]]:
     """Everything that is a number: state, attributes, and the clock."""
     for at, name in enumerate(crowd.names):
-        if (wanted is None and not name.startswith(LEFT_OUT)) or (wanted is not None and name in wanted):
+        if not name.startswith(LEFT_OUT):
             yield name, crowd.state[:, at]
+    yield from _other_numbers(crowd)
+
+
+def _other_numbers(crowd: Crowd, wanted: Container[str] | None = None) -> Iterator[tuple[str, Floats]]:
+    """Attributes and the clock; attributes only if they are wanted."""
     for name, column in crowd.attributes.items():
         if wanted is not None and name not in wanted:
             continue
