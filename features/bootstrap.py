@@ -97,12 +97,13 @@ def studentised(
 ) -> Estimates:
     """Sums of ratios with studentised intervals of a cluster bootstrap: for sums that few heavy rows decide.
 
-    Each resample gives t* = (θ* − θ) / s*, s the cluster-robust standard error by linearisation, s² = Σ_c ψ_c² with
+    Each resample gives t* = (θ* − θ) / s*, s* the cluster-robust standard error by linearisation, s*² = Σ_c ψ_c² with
     ψ_c = Σ_j (N_cj − θ_j D_cj) / Σ_c D_cj, computed anew in the resample; the interval is θ − t*_upper s to
-    θ − t*_lower s. Where heavy rows are rare, samples without them give both a low estimate and a short interval;
-    percentiles and the normal approximation then cover too little, and t* knows how the two go together. Numerators
-    and denominators, and all ``numbers``, are resampled together. Sources: Efron & Tibshirani, An Introduction to the
-    Bootstrap (1993), section 12.5; Hall, Annals of Statistics 16 (1988); Field & Welsh, JRSS-B 69 (2007) (clusters).
+    θ − t*_lower s, with s² = Σ_c (θ − θ without c)² of the jackknife, which is s* but for clusters that weigh much.
+    Where heavy rows are rare, samples without them give both a low estimate and a short interval; percentiles and the
+    normal approximation then cover too little, and t* knows how the two go together. Numerators and denominators, and
+    all ``numbers``, are resampled together. Sources: Efron & Tibshirani, An Introduction to the Bootstrap (1993),
+    chapter 11 and section 12.5; Hall, Annals of Statistics 16 (1988); Field & Welsh, JRSS-B 69 (2007) (clusters).
 
     Resamples in which s* is 0 say nothing of t* and are left out; with no other the interval is the estimate itself, as
     it is with a single cluster.
@@ -117,7 +118,7 @@ def studentised(
     >>> one = Ratios(np.array([[1.0], [0.0], [4.0], [1.0]]), np.ones((4, 1)))
     >>> found = studentised([one], np.arange(4), np.random.default_rng(0))
     >>> float(found.value[0]), round(float(found.error[0]), 3)
-    (1.5, 0.75)
+    (1.5, 1.0)
     """
     names, place = np.unique(cluster, return_inverse=True)
     n = len(names)
@@ -129,13 +130,14 @@ def studentised(
         counts = _draws(n, size, rng)
         for row, table in enumerate(tables):
             drawn[row, :, start : start + size] = table.estimate(counts)
-    value, error = np.column_stack([table.estimate(np.ones((1, n)))[:, 0] for table in tables])
+    value = np.array([table.estimate(np.ones((1, n)))[0, 0] for table in tables])
+    error = np.array([table.jackknife() for table in tables])
     interval = np.empty((len(numbers), 2))
     tail = 100 * (1 - confidence) / 2
     for row, (estimates, errors) in enumerate(drawn):
         useful = errors > _ROUNDING * error[row]
         t = (estimates[useful] - value[row]) / errors[useful] if useful.any() else np.zeros(1)
-        interval[row] = value[row] - error[row] * np.percentile(t, [100 - tail, tail])
+        interval[row] = value[row] - error[row] * np.percentile(t, [100 - tail, tail], method="weibull")
     return Estimates(value, error, interval)
 
 
@@ -170,6 +172,14 @@ class _Table:
         square = (_product(counts, self.products) * slope[:, self.left] * slope[:, self.right] * twice).sum(axis=1)
         # Where every cluster has the same ratio the square is 0 up to rounding, of either sign.
         return np.stack([ratio.sum(axis=1), np.sqrt(np.maximum(square, 0))])
+
+    def jackknife(self) -> float:
+        """Standard error from the estimates without one cluster each; one that is all of a ratio is left out of it."""
+        above, below = np.split(self.sums, 2, axis=1)
+        total = below.sum(axis=0)
+        rest = total - below
+        away = above - above.sum(axis=0) / np.where(total == 0, np.nan, total) * below
+        return float(np.sqrt(np.square((away / np.where(np.abs(rest) > 0, rest, np.inf)).sum(axis=1)).sum()))
 
 
 def resampled(

@@ -73,19 +73,19 @@ def test_error_of_a_mean_is_that_of_the_textbook() -> None:
     values = np.random.default_rng(1).normal(size=400)
     found = studentised([ratio(values, np.ones(400))], np.arange(400), np.random.default_rng(0))
     assert found.value[0] == pytest.approx(values.mean())
-    assert found.error[0] == pytest.approx(values.std() / 20)
+    assert found.error[0] == pytest.approx(values.std() / 20 * 400 / 399)
     # Of a normal sample the studentised interval is that of Student: ±1.966 standard errors.
     assert found.interval[0] == pytest.approx(values.mean() + np.array([-1, 1]) * 1.966 * values.std() / 20, abs=0.015)
 
 
-def test_error_of_a_sum_of_ratios_is_that_of_its_linearisation() -> None:
+def test_error_of_a_sum_of_ratios_is_that_of_the_jackknife() -> None:
     above, below = np.array([[1.0, 2], [4, 1], [2, 2], [1, 0]]), np.array([[1.0, 1], [1, 2], [2, 1], [1, 1]])
     cluster = np.array([0, 0, 1, 2])
     found = studentised([Ratios(above, below)], cluster, np.random.default_rng(0), resamples=10)
-    # By hand: 8/5 + 5/5; influence of a cluster: (ΣN − 1.6 ΣD) / 5 + (ΣN − 1 ΣD) / 5.
-    influence = [(5 - 1.6 * 2) / 5 + (3 - 3) / 5, (2 - 1.6 * 2) / 5 + (2 - 1) / 5, (1 - 1.6) / 5 + (0 - 1) / 5]
+    # By hand: 8/5 + 5/5, and without one cluster each.
+    without = [3 / 3 + 2 / 2, 6 / 3 + 3 / 4, 7 / 4 + 5 / 4]
     assert found.value[0] == pytest.approx(2.6)
-    assert found.error[0] == pytest.approx(np.sqrt(np.square(influence).sum()))
+    assert found.error[0] == pytest.approx(np.sqrt(sum((2.6 - other) ** 2 for other in without)))
 
 
 def test_numbers_share_the_resamples() -> None:
