@@ -212,7 +212,9 @@ def _caps(menu: Menu, config: NbaConfig, crowd: Crowd, grid: Grid) -> list[Close
     contacts = crowd.contacts
     owner, channel = contacts.owner, menu.channel_places(contacts.channels)[contacts.channel]
     counts = np.array([*(one.counts for one in menu.channels), True])
-    counted = counts[channel]  # -1, not known, is the last
+    # A channel that no arm of the model uses may be configured all the same.
+    known = [config.channels[name].counts if name in config.channels else True for name in contacts.channels]
+    counted = np.array([*known, True])[contacts.channel]
     found = []
     overall = capped(config.contact, owner[counted], contacts.time[counted], grid)
     if overall is not None:

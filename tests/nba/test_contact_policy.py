@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nba.config import CapsConfig
+from nba.asked import Asked
+from nba.config import CapsConfig, NbaConfig
 from nba.contact_policy import capped, cooling
+from nba.decide import weighed
 from nba.slots import grid
-from tests.nba.simple_models import moment
+from tests.nba.simple_models import PriorModel, contacts_of, crowd_of, moment
 
 HOUR = 3_600_000_000
 AT = moment("2026-03-02 10:00")
@@ -75,3 +77,18 @@ def test_now_need_not_be_a_full_hour() -> None:
     mask = cooling(1, np.array([0]), np.array([AT - HOUR // 2]), slots)
     assert mask is not None
     assert mask[0].tolist() == [True, False, False, False]
+
+
+def test_a_channel_that_no_arm_uses_may_still_not_count() -> None:
+    for counts in (True, False):
+        config = NbaConfig.of(
+            {
+                "contact": {"per_day": 1},
+                "channels": {"email": {}, "ads": {"counts": counts}},
+                "actions": {"news": {"channels": ["email"]}},
+            }
+        )
+        contacts = contacts_of([[(AT - HOUR, "news", "ads", False)]])
+        crowd = crowd_of([AT], channels=["email"], contacts=contacts)
+        found = weighed(Asked(horizon_hours=2), crowd, PriorModel(config), config)
+        assert found.open[0, 1] == (not counts)

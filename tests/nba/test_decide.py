@@ -267,6 +267,7 @@ def test_frequencies_are_the_propensities() -> None:
     assert (chosen.send_at_propensity[chosen.arm == 0] == 1.0).all()
     assert chosen.in_holdout.mean() == pytest.approx(0.1, abs=0.004)
     assert (chosen.arm[chosen.in_holdout] == 0).all()
+    assert not chosen.explored[chosen.in_holdout].any()
 
 
 def test_draws_stay_within_their_window_and_the_holdout_for_ever() -> None:

@@ -213,7 +213,7 @@ def test_coupons_are_counted_with_those_that_are_promised() -> None:
             }
         },
     )
-    given = [(AT - 241 * HOUR, "offer:ten", "email", False), (AT - 30 * HOUR, "offer:ten", "email", False)]
+    given = [(AT - 240 * HOUR, "offer:ten", "email", False), (AT - 30 * HOUR, "offer:ten", "email", False)]
     assert reasons(config, one(contacts=contacts_of([given]))) == []
     given.append((AT + 30 * HOUR, "offer:ten", "email", False))
     assert reasons(config, one(contacts=contacts_of([given]))) == [
