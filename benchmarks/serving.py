@@ -10,9 +10,11 @@ as many bytes. Rounds of both alternate and the median ratio is told, so other w
 Beside it: latency at half of the peak rate (open loop, from when a request was due; the client runs on the same
 machine), resident memory, and the time from starting the process to its first answer.
 
-    python -m benchmarks.serving [--json] [--products N] [--bundle DIR]
+    python -m benchmarks.serving [--json] [--products N] [--bundle DIR] [--decisions DIR]
 
 ``--bundle DIR`` measures a bundle of the made-up shop; if the folder is not there, it is written, for next time.
+``--decisions DIR`` measures decisions on the next action instead, by a bundle of nba: each about another customer with
+fifty events in the log, and each a new one, which is kept and reserved.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ import argparse
 import asyncio
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -35,7 +38,9 @@ from benchmarks.load import at_rate, post, saturate
 from benchmarks.peer import ANSWER
 from benchmarks.processes import Server, server
 from benchmarks.report import tell
-from features.events import NEVER
+from features.events import DAY, HOUR, NEVER
+from features.store.base import Event
+from features.store.sqlite import SqliteEvents
 from recommender import bundle
 from recommender.config import RecommenderConfig
 from recommender.engine import Recommender, Shopper, fit
@@ -44,6 +49,8 @@ from recommender.sources.cooccurrence import CooccurrenceSource
 #: Placement → how many times the CPU of the bare application a request may cost.
 BUDGETS = {"best_sellers": 5, "frequently_bought_together": 5, "recommended_for_you": 40}
 P99_BUDGET_MS = 20
+DECISION_BUDGET = 40
+DECISION_P99_BUDGET_MS = 25
 ROUNDS = 5
 REQUESTS = 1_000
 COUNT = 10
@@ -55,8 +62,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--products", type=int, default=100_000, help="size of the made-up shop")
     parser.add_argument("--bundle", type=Path, help="measure this bundle; written if it is not there")
+    parser.add_argument("--decisions", type=Path, help="measure decisions by this bundle of nba instead")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
+        if given.decisions:
+            measure_decisions(given.decisions, Path(scratch), as_json=given.json)
+            return
         folder = given.bundle or Path(scratch) / "bundle"
         if not folder.exists():
             print(f"fitting a shop of {given.products:,} products …", file=sys.stderr)
@@ -96,10 +107,71 @@ def measure(folder: Path, scratch: Path, *, as_json: bool) -> None:
         )
 
 
-def compared(segue: Server, peer: Server, requests: list[bytes]) -> dict[str, Any]:
-    """CPU of both on the same requests, then the latency of ours at half of its peak."""
+def measure_decisions(folder: Path, scratch: Path, *, as_json: bool) -> None:
+    """Measure decisions by a bundle of nba, and print what was found."""
+    customers = write_history(scratch / "home")
+    variables = {"SEGUE_HOME": str(scratch / "home")}
+    with server(["-m", "serving", "--bundle", str(folder)], ready="/health/ready", **variables) as segue:
+
+        def asked_in(number: int) -> list[bytes]:
+            """The question of one round: another horizon is another question, which nobody asked before."""
+            bodies = [{"customer_id": customer, "horizon_hours": 60 + number} for customer in customers]
+            return [post("/v1/decisions", orjson.dumps(body)) for body in bodies]
+
+        answers = asyncio.run(saturate(segue.port, asked_in(-1))).bodies  # also warms up
+        typical = scratch / "answer.json"
+        typical.write_bytes(sorted(answers, key=len)[len(answers) // 2])
+        with bare(typical) as peer:
+            row = {"call": "/v1/decisions", **compared(segue, peer, asked_in), "budget": f"≤ {DECISION_BUDGET}×"}
+        held = sum(b'"action":"hold"' in answer.partition(b'"propensity"')[0] for answer in answers)
+        tell(
+            [row],
+            as_json=as_json,
+            customers=len(customers),
+            held=held,
+            ready_seconds=segue.ready_seconds,
+            resident_mb=segue.megabytes(),
+            p99_budget_ms=DECISION_P99_BUDGET_MS,
+        )
+
+
+def write_history(home: Path) -> list[str]:
+    """Customers of a made-up shop, with fifty events each, in a store; returns their ids."""
+    rng = np.random.default_rng(0)
+    now = time.time_ns() // 1000
+    store = SqliteEvents(home / "events.db")
+    names = ["view"] * 6 + ["cart", "purchase", "search", "send", "open", "click"]
+    customers = [f"c{number:04}" for number in range(REQUESTS)]
+    for customer in customers:
+        times = now - np.sort(rng.integers(HOUR, 60 * DAY, 50))[::-1]
+        events = [Event(str(rng.choice(names)), time_, time_, customer_id=customer) for time_ in times.tolist()]
+        products = [f"p{number}" for number in rng.integers(0, 500, 50)]
+        store.append(
+            [
+                event._replace(channel="email")
+                if event.event in ("send", "open", "click")
+                else event._replace(product_id=product, price=9.5)
+                for event, product in zip(events, products, strict=True)
+            ]
+        )
+    store.close()
+    return customers
+
+
+def compared(segue: Server, peer: Server, requests: list[bytes] | Callable[[int], list[bytes]]) -> dict[str, Any]:
+    """CPU of both on the same requests, then the latency of ours at half of its peak.
+
+    Args:
+        segue, peer: the servers.
+        requests: of every round, or by the number of the round.
+    """
+    if isinstance(requests, list):
+        same = requests
+        return compared(segue, peer, lambda number: same)
+    of_round = requests
     ours, bares, rates = [], [], []
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
+        requests = of_round(number)
         before = segue.cpu_seconds()
         rates.append(asyncio.run(saturate(segue.port, requests)).rate)
         ours.append((segue.cpu_seconds() - before) / len(requests))
@@ -107,7 +179,7 @@ def compared(segue: Server, peer: Server, requests: list[bytes]) -> dict[str, An
         asyncio.run(saturate(peer.port, requests))
         bares.append((peer.cpu_seconds() - before) / len(requests))
     peak = median(rates)
-    half = asyncio.run(at_rate(segue.port, requests * 2, peak / 2))
+    half = asyncio.run(at_rate(segue.port, of_round(ROUNDS) + of_round(ROUNDS + 1), peak / 2))
     return {
         "cpu_us": median(ours) * 1e6,
         "bare_us": median(bares) * 1e6,

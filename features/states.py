@@ -9,8 +9,10 @@ a crash loses is folded again.
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from threading import Lock
 
 from features.fold import Fold, State
 from features.slots import CUSTOMER, PRODUCT, Declaration
@@ -21,15 +23,29 @@ LONG_TAIL = 64
 
 
 class States:
-    """Reads states. Holds no state itself, so any thread may use it.
+    """Reads states. Any thread may use it: what it remembers of people's states follows from the log.
+
+    Args:
+        store: the log, and checkpoints.
+        customers, products: the declarations.
+        remembered: of so many people the last state is kept in memory, some 10 KB each, so that only what came since is
+            folded.
 
     Attributes:
         customers, products: the folds of the two declarations.
         fingerprint: that of both together; checkpoints are kept under it.
     """
 
-    def __init__(self, store: EventStore, customers: Declaration = CUSTOMER, products: Declaration = PRODUCT) -> None:
+    def __init__(
+        self,
+        store: EventStore,
+        customers: Declaration = CUSTOMER,
+        products: Declaration = PRODUCT,
+        *,
+        remembered: int = 0,
+    ) -> None:
         self._store = store
+        self._remembered = _Remembered(remembered)
         self.customers = Fold(customers)
         self.products = Fold(products)
         both = f"{customers.fingerprint} {products.fingerprint}"
@@ -53,8 +69,10 @@ class States:
     def person_state(self, person: Person, at: int = LATEST, *, upto: int = LATEST) -> State:
         """The state itself, for `Fold.newest` and `Fold.hours`."""
         erasures = self._store.erasures()
-        kept = self._checkpoints("person", sorted({number for number, first, _ in person.spans if first == 0}))
-        whole = self.customers.empty()
+        whole_spans = sorted({number for number, first, _ in person.spans if first == 0})
+        before = self._remembered.of(whole_spans, upto, erasures)
+        kept = self._checkpoints("person", [number for number in whole_spans if number not in before])
+        whole: State | None = None
         for number, first, last in person.spans:
 
             def events(begin: int, end: int, number: int = number) -> Iterator[tuple[int, Event]]:
@@ -63,12 +81,14 @@ class States:
 
             last = min(last, upto)
             if first <= last:
-                checkpoint = kept.get(number) if first == 0 else None
-                state, folded = self._folded(self.customers, events, first, last, at, checkpoint)
-                if first == 0 and folded is not None:
-                    self._save("person", self.customers, number, folded, state, erasures)
-                whole = self.customers.merge(whole, state)
-        return whole
+                checkpoint = (before.get(number) or self._loaded(kept.get(number))) if first == 0 else None
+                state, folded, newest = self._folded(self.customers, events, first, last, at, checkpoint)
+                if first == 0 and newest is not None:
+                    self._remembered.keep(number, newest, state, erasures)
+                    if folded > LONG_TAIL:
+                        self._save("person", self.customers, number, newest, state, erasures)
+                whole = state if whole is None else self.customers.merge(whole, state)
+        return self.customers.empty() if whole is None else whole
 
     def product_state(self, number: int, at: int = LATEST, *, upto: int = LATEST) -> State:
         """The state itself."""
@@ -77,10 +97,10 @@ class States:
         def events(begin: int, end: int) -> Iterator[tuple[int, Event]]:
             return self._store.events_about(number, first=begin, upto=end)
 
-        checkpoint = self._checkpoints("product", [number]).get(number)
-        state, folded = self._folded(self.products, events, 0, upto, at, checkpoint)
-        if folded is not None:
-            self._save("product", self.products, number, folded, state, erasures)
+        checkpoint = self._loaded(self._checkpoints("product", [number]).get(number), self.products)
+        state, folded, newest = self._folded(self.products, events, 0, upto, at, checkpoint)
+        if newest is not None and folded > LONG_TAIL:
+            self._save("product", self.products, number, newest, state, erasures)
         return state
 
     def rebuild(self, progress: Callable[[str, int, int], None] = lambda step, done, total: None) -> tuple[int, int]:
@@ -116,14 +136,15 @@ class States:
         first: int,
         last: int,
         at: int,
-        checkpoint: tuple[int, bytes] | None,
-    ) -> tuple[State, int | None]:
-        """The state of a span, and up to where it is worth keeping, if it is."""
+        checkpoint: tuple[int, State] | None,
+    ) -> tuple[State, int, int | None]:
+        """The state of a span, how many events were folded, and up to where it holds; None if not all of them count."""
         state = fold.empty()
-        if checkpoint is not None and checkpoint[0] <= last:
-            kept = fold.load(checkpoint[1])
-            if kept.newest < at:  # else it knows of something that was not known then
-                state, first = kept, checkpoint[0] + 1
+        newest = None
+        if checkpoint is not None and checkpoint[0] <= last and checkpoint[1].newest < at:
+            # Else it knows of something that was not known then.
+            newest, state = checkpoint
+            first = newest + 1
         folded, whole = 0, True
         for seq, event in events(first, last):
             if max(event.known, event.time) < at:
@@ -131,10 +152,51 @@ class States:
                 folded, newest = folded + 1, seq
             else:
                 whole = False
-        return state, newest if whole and folded > LONG_TAIL else None
+        return state, folded, newest if whole else None
+
+    def _loaded(self, checkpoint: tuple[int, bytes] | None, fold: Fold | None = None) -> tuple[int, State] | None:
+        return None if checkpoint is None else (checkpoint[0], (fold or self.customers).load(checkpoint[1]))
 
     def _checkpoints(self, entity: Entity, numbers: Sequence[int]) -> dict[int, tuple[int, bytes]]:
         return self._store.checkpoints(entity, numbers, self.fingerprint) if numbers else {}
 
     def _save(self, entity: Entity, fold: Fold, number: int, seq: int, state: State, erasures: int) -> None:
         self._store.save_checkpoints(entity, self.fingerprint, [(number, seq, fold.dump(state))], erasures=erasures)
+
+
+class _Remembered:
+    """The last states of people by number, copied on their way in and out; all forgotten when somebody is erased."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._states: OrderedDict[int, tuple[int, State]] = OrderedDict()
+        self._erasures = -1
+        self._lock = Lock()
+
+    def of(self, numbers: Sequence[int], upto: int, erasures: int) -> dict[int, tuple[int, State]]:
+        """States folded up to a sequence number that is not above ``upto``."""
+        if not self._most:
+            return {}
+        with self._lock:
+            if erasures != self._erasures:
+                self._states.clear()
+                self._erasures = erasures
+            found = {number: self._states[number] for number in numbers if number in self._states}
+            for number in found:
+                self._states.move_to_end(number)
+        return {number: (seq, _copy(state)) for number, (seq, state) in found.items() if seq <= upto}
+
+    def keep(self, number: int, seq: int, state: State, erasures: int) -> None:
+        """Remember a state, unless a newer one is, or somebody was erased since the log was read."""
+        if not self._most:
+            return
+        with self._lock:
+            before = self._states.get(number)
+            if erasures == self._erasures and (before is None or before[0] < seq):
+                self._states[number] = seq, _copy(state)
+                if len(self._states) > self._most:
+                    self._states.popitem(last=False)
+
+
+def _copy(state: State) -> State:
+    return State(state.numbers.copy(), state.keys.copy())

@@ -30,6 +30,9 @@ GRACE = HOUR
 #: How often somebody else may be first before a decision is given up.
 TRIES = 8
 
+#: People whose states are kept in memory: those who are asked about again and again.
+REMEMBERED_STATES = 4_096
+
 #: Label and channel of an arm.
 Pair = tuple[str, str | None]
 
@@ -72,7 +75,7 @@ class Desk:
         self._events = events
         self._decisions = decisions
         self._shelf = shelf
-        self.customers = Customers(events, States(events))
+        self.customers = Customers(events, States(events, remembered=REMEMBERED_STATES))
         # An expression that names a score has its name in it: what no part of the configuration names is not computed.
         text = config.model_dump_json()
         self._wanted = frozenset(name for name in SCORES if name in text)

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from features.events import DAY, Kind
 from features.people import digest
@@ -171,3 +173,54 @@ def test_what_was_folded_before_an_erasing_is_not_kept() -> None:
     assert states.person(anna, day(5))["views"] == LONG_TAIL + 1
     assert store.erasures() > 0
     assert store.checkpoints("person", [number for number, _, _ in anna.spans], states.fingerprint) == {}
+
+
+def test_only_what_came_since_is_folded_where_states_are_remembered(store: Counting) -> None:
+    states = States(store, SLOTS, SLOTS, remembered=2)
+    store.append(views([number / 100 for number in range(10)], customer_id="anna"))
+    assert states.person(store.person(customer_id="anna"), day(5))["views"] == 10
+    store.append(views([1], customer_id="anna"))
+    store.read = 0
+    for _ in range(2):
+        assert states.person(store.person(customer_id="anna"), day(5))["views"] == 11
+    assert store.read == 1
+    for name in ("bert", "carl"):  # two more than fit
+        store.append(views([1], customer_id=name))
+        states.person(store.person(customer_id=name), day(5))
+    store.read = 0
+    states.person(store.person(customer_id="anna"), day(5))
+    assert store.read == 11, "she was forgotten"
+
+
+ASKED = st.lists(
+    st.tuples(
+        st.sampled_from(["view", "view", "link", "erase", "ask", "ask", "ask"]),
+        st.sampled_from(["anna", "bert"]),
+        st.sampled_from(["v", "w"]),
+        st.floats(0, 9),
+        st.integers(0, 12),
+    ),
+    max_size=30,
+)
+
+
+@given(steps=ASKED)
+def test_what_is_remembered_is_what_the_log_says(steps: list[tuple[str, str, str, float, int]]) -> None:
+    store = MemoryEvents()
+    plain, remembering = States(store, SLOTS, SLOTS), States(store, SLOTS, SLOTS, remembered=3)
+    for what, customer, visitor, at, back in steps:
+        match what:
+            case "view":
+                who = {"customer_id": customer} if back % 2 else {"anonymous_id": visitor}
+                store.append(views([at], known=max(at, back), **who))
+            case "link":
+                store.append([link(customer, visitor, at)])
+            case "erase":
+                store.erase(customer_id=customer, at=day(9))
+            case _:
+                upto = max(0, store.watermark().seq - back // 3)
+                for name in (customer, None):
+                    person = store.person(customer_id=name, anonymous_id=visitor, upto=upto)
+                    moment = day(at) if back % 3 == 0 else day(20)
+                    found, expected = (one.person(person, moment, upto=upto) for one in (remembering, plain))
+                    assert found == pytest.approx(expected, nan_ok=True, rel=1e-12)
