@@ -3,8 +3,9 @@
 Every one of the thirteen actions of the default catalogue may go over each of the seven channels, within 72 hours.
 States are folded from made-up events of some thousand people and each stands for many customers, who differ in
 consents, time zones and contacts of the last month. The model is fitted on made-up decisions: it is as large as a real
-one, and knows nothing. Nothing is left out of the decision: expressions, windows, quiet hours, caps, cooldowns, values,
-hours, shared budgets, exploration, exact chances.
+one, and knows nothing. Nothing is left out of the decision: scores, expressions, windows, quiet hours, caps, cooldowns,
+values, hours, shared budgets, exploration, exact chances. Reading states is not in it: `benchmarks.replay` measures
+that.
 
     python -m benchmarks.decide [--customers 1000000] [--chunk 10000] [--json]
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +30,11 @@ from nba.arms import Arms
 from nba.asked import Asked
 from nba.config import NbaConfig
 from nba.crowd import Contacts, Crowd, rows_of
+from nba.known import SCORES
 from nba.learning import LearningConfig
 from nba.logged import Logged
 from nba.model import DecisionModel, Rule
+from nba.scores import ScoreModels, ScoreRows, fit_scores
 from nba.selection import fit
 from nba.settling import decide_settled, settle
 from nba.values import HOUR_CELLS
@@ -57,6 +60,8 @@ class Shop:
         customers: how many.
         chunk: so many at once.
         seconds: spent on making them up, so far.
+        scores: models of them, which are computed for each chunk; None: they are left out.
+        wanted: names of those that the configuration names.
     """
 
     states: NDArray[np.float64]
@@ -65,6 +70,8 @@ class Shop:
     customers: int
     chunk: int
     seconds: float = field(default=0.0)
+    scores: ScoreModels | None = None
+    wanted: frozenset[str] = frozenset()
 
     def chunks(self) -> Iterator[Crowd]:
         """All of them."""
@@ -72,6 +79,9 @@ class Shop:
             started = time.process_time()
             crowd = self.some(first, min(first + self.chunk, self.customers))
             self.seconds += time.process_time() - started
+            if self.scores is not None:
+                scores = self.scores.score(crowd, only=self.wanted)
+                crowd = replace(crowd, attributes={**crowd.attributes, **scores})
             yield crowd
 
     def some(self, first: int, last: int) -> Crowd:
@@ -125,6 +135,8 @@ def main() -> None:
     states, at = folded(given.people)
     shop = Shop(states, at, config.arms, given.customers, given.chunk)
     model = fitted(shop, config.arms)
+    text = config.model_dump_json()
+    shop.scores, shop.wanted = scored(shop), frozenset(name for name in SCORES if name in text)
     before = peak_mb()
     asked, steps = Asked(), []
 
@@ -133,11 +145,12 @@ def main() -> None:
     settlement = settle(asked, shop.chunks(), model, config)
     steps.append(("settle", time.process_time() - started - (shop.seconds - made)))
     started, made = time.process_time(), shop.seconds
-    use, contacts, slots = np.zeros(len(config.budgets)), 0, 0
+    use, open_arms, by_action, slots = np.zeros(len(config.budgets)), 0, np.zeros(len(config.arms.actions) + 1, int), 0
     for decided in decide_settled(asked, shop.chunks(), model, config, settlement):
         arm = decided.chosen.arm
         use += settlement.budgets.weight[:, arm].sum(axis=1)
-        contacts += int((arm > 0).sum())
+        open_arms += int(decided.weighed.open.sum())
+        by_action += np.bincount(config.arms.action[arm] + 1, minlength=len(by_action))
         slots = decided.weighed.openings.grid.time.shape[1]
     steps.append(("decide", time.process_time() - started - (shop.seconds - made)))
     elapsed = time.perf_counter() - clock
@@ -160,8 +173,11 @@ def main() -> None:
         customers=given.customers,
         actions=len(config.actions),
         arms=len(config.arms),
+        scores=", ".join(sorted(shop.wanted)),
         slots=slots,
-        contacts=contacts,
+        open_arms_a_customer=open_arms / given.customers,
+        contacts=int(by_action[1:].sum()),
+        actions_and_offers_that_somebody_gets=int((by_action[1:] > 0).sum()),
         budget=BUDGET,
         cpu_seconds=total,
         cpu_us_a_customer=total / given.customers * 1e6,
@@ -236,6 +252,18 @@ def fitted(shop: Shop, arms: Arms, decisions: int = 20_000) -> DecisionModel:
     found = fit(made, "value", LearningConfig(), seed=0, prior=prior)
     attention = np.zeros(len(arms.channels) + 1)
     return DecisionModel(found.learned, found.response, attention, Rule("learned"))
+
+
+def scored(shop: Shop, rows: int = 20_000) -> ScoreModels:
+    """Models of scores, fitted on made-up labels at eight moments, four weeks apart."""
+    rng = np.random.default_rng(3)
+    crowd = shop.some(0, rows)
+    crowd = replace(crowd, at=crowd.at - rng.integers(0, 8, rows) * 28 * DAY)
+    rate = np.log1p(crowd.state[:, crowd.names.index("purchases_90d")])
+    orders = rng.poisson(rate).astype(np.float64)
+    value = orders * rng.gamma(2, 10, rows)
+    wait = rng.exponential(30 / (0.1 + rate))
+    return fit_scores(ScoreRows(crowd, orders, value, orders, value * 4, wait, 112.0), seed=0)
 
 
 if __name__ == "__main__":
