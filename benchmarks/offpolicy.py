@@ -1,7 +1,7 @@
 """How often intervals of off-policy values hold the truth, and what the gate lets in.
 
-    python -m benchmarks.offpolicy                 # about twenty minutes on one core
-    python -m benchmarks.offpolicy --logs 200      # less sure, two minutes
+    python -m benchmarks.offpolicy                 # about ten minutes on one core
+    python -m benchmarks.offpolicy --logs 200      # less sure, a minute
 
 Logs are drawn from a small world in which the value of any policy is known (`benchmarks.known_policies`): several
 decisions a customer, skewed propensities, rewards with a long tail, an outcome model that is wrong on purpose.
