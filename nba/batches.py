@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TypeVar
 
-import numpy as np
-
 from nba.asked import Asked
 from nba.budgets import Budgets, Options, plan
+from nba.choose import worth
 from nba.decide import weighed
 from nba.desk import Desk, Pair
 from nba.purse import purse_at
@@ -44,7 +43,7 @@ def planned(desk: Desk, questions: Iterator[Question], *, run: str, chunk: int) 
         looked = [desk.look(question) for question in some]
         crowd = desk.crowd([seen for seen, _ in looked], [desk.contacts(*one) for one in looked])
         found = weighed(some[0].asked, crowd, desk.model, desk.config)
-        parts.append(Options.gathered(np.where(found.open, found.value, -np.inf), budgets))
+        parts.append(Options.gathered(worth(found), budgets))
         names += [question.who.name for question in some]
     if budgets is None:
         return {}

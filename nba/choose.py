@@ -60,17 +60,26 @@ class Chosen:
     explored: Mask
 
 
-def best_arms(weighed: Weighed, *, prices: Floats | None = None) -> NDArray[np.int32]:
-    """The arm of the highest incremental value less its price, int32[n]; hold where none is above 0.
+def worth(weighed: Weighed) -> Floats:
+    """What arms are chosen by, float64[n, A]; 0 for hold, and −infinity for what is not open.
 
-    Of equal ones the first is taken.
+    Their incremental value; or, where a rule goes before the values (`nba.values.Values.preference`), what it prefers.
+    """
+    told = weighed.value if weighed.values.preference is None else weighed.values.preference
+    found: Floats = np.where(weighed.open & ~np.isnan(told), told, -np.inf)
+    found[:, 0] = 0.0
+    return found
+
+
+def best_arms(weighed: Weighed, *, prices: Floats | None = None) -> NDArray[np.int32]:
+    """The arm that is worth most less its price, int32[n]; hold where none is above 0. Of equal ones the first.
 
     Args:
         weighed: what arms are worth.
         prices: float64[A], what an arm's place in the budgets costs; 0 for hold.
     """
-    net = weighed.value if prices is None else weighed.value - prices
-    best: NDArray[np.int32] = np.where(weighed.open & ~np.isnan(net), net, -np.inf).argmax(axis=1).astype(np.int32)
+    net = worth(weighed) if prices is None else worth(weighed) - prices
+    best: NDArray[np.int32] = np.where(np.isnan(net), -np.inf, net).argmax(axis=1).astype(np.int32)
     return best
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nba.asked import Asked
 from nba.budgets import Budgets, Options, Plan, plan
-from nba.choose import choose
+from nba.choose import choose, worth
 from nba.config import NbaConfig, PolicyConfig
 from nba.crowd import Crowd
 from nba.decide import Decided, weighed
@@ -75,9 +75,7 @@ def settle(
         if not parts:
             cost = found.values.cost
             budgets = budgets_of(config, model.arms, cost, exploring=asked.explore)
-        # Where a rule goes before the values, what it prefers is shared out by.
-        worth = found.value if found.values.preference is None else found.values.preference
-        parts.append(Options.gathered(np.where(found.open, worth, -np.inf), budgets))
+        parts.append(Options.gathered(worth(found), budgets))
         if used is None and len(crowd):
             before += spent(config, model.arms, cost, crowd.contacts, int(crowd.at.max()))
     if not parts:

@@ -115,6 +115,9 @@ def test_where_a_rule_goes_before_the_values_what_it_prefers_is_shared_out() -> 
 
     config = configured({"texts": {"amount": 9, "over": "contacts", "channels": ["sms"]}})
     model = Texts(PriorModel(config))
+    alone = decide(GREEDY, people(100), model, config).chosen.arm
+    assert [config.arms.pair(arm) for arm in np.unique(alone)] == [("hold", None), ("survey", "sms")]
+    assert (alone > 0).sum() > 60, "everybody who is reached"
     settled = settle(GREEDY, [people(100)], model, config)
     assert [config.arms.pair(arm) for arm in np.unique(settled.plan.arm)] == [("hold", None), ("survey", "sms")]
     assert (settled.plan.arm > 0).sum() == 9
