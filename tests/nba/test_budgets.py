@@ -189,7 +189,7 @@ def relaxed(value: Floats, of: Budgets) -> float:
     return -float(found.fun)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(problems())
 def test_a_plan_keeps_to_its_budgets_and_near_the_best(problem: tuple[Floats, Budgets]) -> None:
     value, limits = problem
@@ -210,14 +210,14 @@ def test_a_plan_keeps_to_its_budgets_and_near_the_best(problem: tuple[Floats, Bu
             assert (more > spare + 1e-9).any(), "nobody could do better with what is left over"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(problems(customers=30))
 def test_the_bound_is_the_optimum_of_the_relaxed_problem(problem: tuple[Floats, Budgets]) -> None:
     value, limits = problem
     assert planned(value, limits).bound == pytest.approx(relaxed(value, limits), rel=1e-4, abs=1e-4)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(problems(customers=30), st.floats(1, 3))
 def test_more_budget_is_never_worth_less(problem: tuple[Floats, Budgets], times: float) -> None:
     value, less = problem
@@ -228,7 +228,7 @@ def test_more_budget_is_never_worth_less(problem: tuple[Floats, Budgets], times:
     assert rich.value >= poor.value - most - 1e-4
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.integers(0, 5))
 def test_a_number_of_contacts_is_given_to_exactly_the_best(seed: int, limit: int, more: int) -> None:
     rng = np.random.default_rng(seed)
