@@ -19,7 +19,7 @@ tried.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 import numpy as np
@@ -27,14 +27,15 @@ from numpy.typing import NDArray
 
 from features.events import DAY
 from nba.crowd import Crowd, Floats
+from nba.trees import folds_of
 
 #: Numbers of the action itself: contacts with it of late, and how many of them were answered.
 OWN = ("recent", "answered")
 RECENT_DAYS = 14.0
 
 #: Penalties tried, in units of the residual variance over that of a gain: larger is smoother.
-SHARED = (30.0, 300.0, 3_000.0, 30_000.0)
-PRIVATE = (300.0, 3_000.0, 30_000.0, 1e6)
+SHARED = (300.0, 3_000.0, 30_000.0, 300_000.0)
+PRIVATE = (3_000.0, 30_000.0, 300_000.0, 3e6)
 #: … and of the actions' means towards that of all: contacts by which they are drawn to it.
 MEANS = 30.0
 #: What takes up the base is hardly held back.
@@ -159,6 +160,14 @@ class Sums:
         return Sums(*(getattr(self, name) - getattr(other, name) for name in ("gg", "gh", "hh", "gr", "hr", "rr", "n")))
 
 
+@dataclass(frozen=True)
+class CrossFitted:
+    """Gains fitted on everything, and float64[n, K], what gains that have not seen a customer say of their rows."""
+
+    gains: Gains
+    unseen: Floats
+
+
 def fit_gains(
     matrix: Floats,
     own: Floats,
@@ -166,25 +175,24 @@ def fit_gains(
     dose: Floats,
     residual: Floats,
     customer: NDArray[np.int32],
-    rng: np.random.Generator,
-) -> Gains:
+    *,
+    seed: int,
+) -> CrossFitted:
     """Learn from decisions.
 
     Args:
         matrix: float64[n, F], φ.
         own: float64[n, K, len(OWN)].
         action: int32[n], -1 for hold.
-        dose: float64[n], chance that the contact is attended; ignored for hold.
+        dose: float64[n], chance that the contact is attended, or whether it was; 0 for hold.
         residual: float64[n], Y − m(x).
         customer: int32[n], rows of one are not independent.
-        rng: draws the folds.
+        seed: of the folds.
     """
     k = own.shape[1]
-    fold = rng.permutation(int(customer.max(initial=0)) + 1)[customer] % FOLDS
-    parts = []
-    for number in range(FOLDS):
-        rows = np.flatnonzero(fold == number)
-        parts.append(_sums(matrix[rows], own[rows], action[rows], dose[rows], residual[rows], k))
+    fold = folds_of(customer, FOLDS, np.random.default_rng(seed))
+    rows = [np.flatnonzero(fold == number) for number in range(FOLDS)]
+    parts = [_sums(matrix[one], own[one], action[one], dose[one], residual[one], k) for one in rows]
     whole = sum(parts[1:], start=parts[0])
     best, lowest = (SHARED[-1], PRIVATE[-1]), np.inf
     for penalties in product(SHARED, PRIVATE):
@@ -192,7 +200,43 @@ def fit_gains(
             loss = sum(_loss(part, _solve(whole - part, penalties)) for part in parts)
             if loss < lowest:
                 best, lowest = penalties, loss
-    return _gains(whole, best)
+    unseen = np.empty((len(matrix), k))
+    for one, part in zip(rows, parts, strict=True):
+        unseen[one], _ = _gains(whole - part, best).predict(matrix[one], own[one])
+    return CrossFitted(_gains(whole, best), unseen)
+
+
+def scaled(gains: Gains, factor: float) -> Gains:
+    """The same gains, all times a factor; the outcome on hold stays."""
+    return replace(
+        gains,
+        mean=gains.mean * factor,
+        shared=gains.shared * factor,
+        private=gains.private * factor,
+        covariance=gains.covariance * factor**2,
+    )
+
+
+def confirmed(matrix: Floats, dose: Floats, said: Floats, residual: Floats) -> tuple[float, float]:
+    """How much of what gains say the assignment of contacts confirms: a factor and its standard error.
+
+    It is the coefficient of dose · gain beside φ, by least squares: what was chosen to be sent was drawn, whether it
+    was attended was not, so gains that were learned from who attended are only worth what this factor says.
+
+    Args:
+        matrix: float64[n, F], φ.
+        dose: float64[n], chance that the contact is attended; 0 for hold.
+        said: float64[n], gain of the contact that was sent, of gains that have not seen the customer.
+        residual: float64[n], Y − m(x).
+    """
+    columns = np.column_stack([np.ones(len(matrix)), matrix, dose * said])
+    left = (
+        columns.T @ columns + BASE * np.diag([0.0] + [1.0] * matrix.shape[1] + [0.0]) + 1e-9 * np.eye(columns.shape[1])
+    )
+    inverse = np.linalg.inv(left)
+    found = inverse @ (columns.T @ residual)
+    noise = float(np.var(residual - columns @ found))
+    return float(found[-1]), float(np.sqrt(max(noise * inverse[-1, -1], 0.0)))
 
 
 def _sums(matrix: Floats, own: Floats, action: NDArray[np.int32], dose: Floats, residual: Floats, k: int) -> Sums:

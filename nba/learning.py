@@ -2,14 +2,20 @@
 
 The order: encode the customers; learn who attends on which channel (`nba.attendance`) and at which hours
 (`nba.timing`); learn the outcome without regard to treatments, cross-fitted (`nba.trees`); learn what an attended
-contact adds to that (`nba.gains`); take what contacts cost, and what they cost in attention (`nba.costs`).
+contact adds to that (`nba.gains`); take what contacts cost (`nba.costs`).
+
+What was sent was drawn, so what it added is known without bias, but hardly: most contacts are not attended, and their
+outcomes are noise. What was followed by an order once it was attended is known far better, but who attends may be on
+the way to an order anyway. So the gains of attended contacts are learned from those, and then multiplied by how much of
+them the assignment confirms (`nba.gains.confirmed`). Gains from the assignment alone stay as a competitor.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from features.config import Config
@@ -18,14 +24,14 @@ from nba.attendance import Attendance, fit_attendance, levelled, unlogged, untol
 from nba.costs import contact_costs
 from nba.crowd import Floats, rows_of
 from nba.encoding import Encoder
-from nba.gains import Gains, fit_gains, own_numbers
+from nba.gains import Gains, confirmed, fit_gains, own_numbers, scaled
 from nba.logged import Logged, RewardName
 from nba.timing import HourModel, indifferent
 from nba.timing_fit import attended, contacts_of, fit_hours
 from nba.trees import Trees, cross_fitted, fit_trees
 
-#: A chance of an hour below this counts as this: single rows must not decide.
-LEAST_PROPENSITY = 0.01
+#: How far from 1 the factor may lie that the assignment of contacts confirms: a standard deviation.
+DOUBT = 0.5
 
 
 class LearningConfig(Config):
@@ -44,7 +50,11 @@ class Learned:
     Attributes:
         encoder: customers as a matrix.
         outcome: m(x), reward whatever is done.
-        gains, attendance, hours: see their modules.
+        level: mean and standard deviation of m(x), which gains know too, as one more column.
+        gains: what an attended contact adds.
+        assigned: the same learned from what was sent alone, without a look at what was attended.
+        trust: the factor in ``gains`` that the assignment confirmed; NaN where gains are ``assigned``.
+        attendance, hours: see their modules.
         cost: float64[A], of the contact.
         prior: float64[K], gains that were thought of before there were data; what was learned is added to them.
     """
@@ -53,11 +63,19 @@ class Learned:
     reward: RewardName
     encoder: Encoder
     outcome: Trees
+    level: tuple[float, float]
     gains: Gains
+    assigned: Gains
+    trust: float
     attendance: Attendance
     hours: HourModel
     cost: Floats
     prior: Floats
+
+    def levelled(self, matrix: Floats, outcome: Floats) -> Floats:
+        """The matrix that gains are predicted from: m(x) before the customers' columns."""
+        mean, spread = self.level
+        return np.column_stack([(outcome - mean) / spread, matrix])
 
 
 def learn(
@@ -77,54 +95,65 @@ def learn(
         seed: of everything random.
         prior: float64[K], gains thought of before; None: nothing is thought.
     """
-    arms = log.arms
-    k = len(arms.actions)
-    prior = np.zeros(k) if prior is None else prior
+    arms, rows = log.arms, np.arange(len(log))
+    prior = np.zeros(len(arms.actions)) if prior is None else prior
     encoder = Encoder.fit(log.crowd)
     matrix = encoder.matrix(log.crowd)
     action, channel = arms.action[log.arm], arms.channel[log.arm]
-    attendance, hours = _attending(log, matrix, config, seed)
+    attendance, hours, answered = _attending(log, matrix, config, seed)
 
     cost = contact_costs(log) if reward == "value" else np.zeros(len(arms))
     target = log.reward(reward) + cost[log.arm]
     if len(target):
         target = np.minimum(target, np.quantile(target, config.cut))
-    dose = attendance.chance(matrix, log.crowd)[np.arange(len(log)), channel]
-    dose = dose * hours.lift(log.crowd)[np.arange(len(log)), channel, np.maximum(log.cell, 0)]
-    dose = np.where(action < 0, 0.0, np.minimum(dose, 1.0))
-
     outcome = fit_trees(matrix, target, seed=seed)
     seen = cross_fitted(matrix, target, log.customer, folds=config.folds, seed=seed)
-    thought = dose * np.append(prior, 0.0)[action]
-    gains = fit_gains(
-        matrix,
-        own_numbers(log.crowd, arms.actions),
-        action,
-        dose,
-        target - seen - thought,
-        log.customer,
-        np.random.default_rng(seed),
-    )
-    return Learned(arms, reward, encoder, outcome, gains, attendance, hours, cost, prior)
+    level = (float(seen.mean()), max(float(seen.std()), 1e-9)) if len(seen) else (0.0, 1.0)
+
+    dose = attendance.chance(matrix, log.crowd)[rows, channel]
+    dose = dose * hours.lift(log.crowd)[rows, channel, np.maximum(log.cell, 0)]
+    dose = np.where(action < 0, 0.0, np.minimum(dose, 1.0))
+    own = own_numbers(log.crowd, arms.actions)
+    thought = np.append(prior, 0.0)[action]
+    columns = np.column_stack([(seen - level[0]) / level[1], matrix])
+    residual = target - seen
+    assigned = fit_gains(columns, own, action, dose, residual - dose * thought, log.customer, seed=seed).gains
+    gains, trust = assigned, float("nan")
+    if answered is not None:
+        took = np.where(action < 0, 0.0, answered)
+        attended_gains = fit_gains(columns, own, action, took, residual - took * thought, log.customer, seed=seed)
+        said = np.column_stack([attended_gains.unseen + prior, np.zeros(len(log))])[rows, action]
+        trust = _trusted(*confirmed(columns, dose, said, residual))
+        gains = replace(scaled(attended_gains.gains, trust), base=assigned.base)
+        prior = prior * trust
+    return Learned(arms, reward, encoder, outcome, level, gains, assigned, trust, attendance, hours, cost, prior)
 
 
-def _attending(log: Logged, matrix: Floats, config: LearningConfig, seed: int) -> tuple[Attendance, HourModel]:
-    """Who attends on which channel, and at which hours.
+def _trusted(factor: float, error: float) -> float:
+    """The factor as drawn to 1, what it is if whether a contact was attended is chance: a normal prior of `DOUBT`."""
+    known = 1 / error**2 if error > 0 else 0.0
+    return float(np.clip((factor * known + 1 / DOUBT**2) / (known + 1 / DOUBT**2), 0.0, 2.0))
 
-    A log that knows one channel and one hour cannot tell these apart from the action.
+
+def _attending(
+    log: Logged, matrix: Floats, config: LearningConfig, seed: int
+) -> tuple[Attendance, HourModel, NDArray[np.bool_] | None]:
+    """Who attends on which channel, at which hours, and which contacts were attended, bool[n].
+
+    A log that knows one channel and one hour cannot tell these apart from the action: None.
     """
     channels = log.arms.channels
     channel = log.arms.channel[log.arm]
     sent = np.flatnonzero((log.arm > 0) & (channel >= 0))
     if not len(sent):
-        return unlogged(channels), indifferent(channels)
+        return unlogged(channels), indifferent(channels), None
     answered = attended(log)
     if (len(np.unique(channel[sent])) == 1 and len(np.unique(log.cell[sent])) == 1) or not answered[sent].any():
-        return untold(channels), indifferent(channels)
+        return untold(channels), indifferent(channels), None
     attendance = fit_attendance(
         matrix[sent], rows_of(log.crowd, sent), channels, channel[sent], answered[sent], seed=seed
     )
     expected = attendance.chance(matrix, log.crowd)[np.arange(len(log)), channel]
     hours = fit_hours(contacts_of(log, answered, np.where(channel < 0, 1.0, expected)), channels)
     lift = hours.lift(log.crowd)[np.arange(len(log)), channel, np.maximum(log.cell, 0)]
-    return levelled(attendance, channel[sent], answered[sent], (expected * lift)[sent]), hours
+    return levelled(attendance, channel[sent], answered[sent], (expected * lift)[sent]), hours, answered

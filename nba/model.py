@@ -26,9 +26,9 @@ from nba.timing import HourModel
 from nba.trees import Trees
 from nba.values import Values
 
-#: What decides: learned gains; the actions' mean gains with everybody's own channels and hours; the highest response;
-#: one arm.
-RuleName = Literal["learned", "means", "response", "constant"]
+#: What decides: learned gains; gains from the assignment alone; the actions' mean gains, on everybody's own channels
+#: and hours; the highest response; one arm.
+RuleName = Literal["learned", "assigned", "means", "response", "constant"]
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,13 @@ class DecisionModel:
         """What each arm would be worth; see `nba.values.Values`."""
         learned, n = self.learned, len(crowd)
         matrix = learned.encoder.matrix(crowd)
-        gains = learned.gains if self.rule.name != "means" else replace(learned.gains, personal=False)
-        gain, error = gains.predict(matrix, own_numbers(crowd, self.arms.actions))
+        outcome = learned.outcome.predict(matrix)
+        columns = learned.levelled(matrix, outcome)
+        gains = learned.assigned if self.rule.name == "assigned" else learned.gains
+        gains = replace(gains, personal=False) if self.rule.name == "means" else gains
+        gain, error = gains.predict(columns, own_numbers(crowd, self.arms.actions))
         return Values(
-            base=learned.outcome.predict(matrix) + gains.missed(matrix),
+            base=outcome + gains.missed(columns),
             gain=gain + learned.prior,
             gain_error=error,
             attend=learned.attendance.chance(matrix, crowd),
@@ -96,6 +99,7 @@ def write_model(model: DecisionModel, folder: Path) -> Mapping[str, Any]:
             (folder / f"{name}.txt").write_text(one.text, encoding="utf-8")
     arrays: dict[str, NDArray[np.generic]] = {
         **{f"gains_{name}": array for name, array in learned.gains.to_arrays().items()},
+        **{f"assigned_{name}": array for name, array in learned.assigned.to_arrays().items()},
         **{f"hours_{name}": array for name, array in learned.hours.to_arrays().items()},
         "action": model.arms.action,
         "channel": model.arms.channel,
@@ -109,6 +113,8 @@ def write_model(model: DecisionModel, folder: Path) -> Mapping[str, Any]:
         "actions": list(model.arms.actions),
         "channels": list(model.arms.channels),
         "reward": learned.reward,
+        "level": list(learned.level),
+        "trust": None if np.isnan(learned.trust) else learned.trust,
         "encoder": learned.encoder.to_json(),
         "attendance": write_attendance(learned.attendance, folder),
         "trees": {name: {"fitted": one.text is not None, "mean": one.mean} for name, one in trees.items()},
@@ -138,7 +144,10 @@ def read_model(folder: Path) -> DecisionModel:
         reward=said["reward"],
         encoder=Encoder.from_json(said["encoder"]),
         outcome=trees("outcome"),
+        level=(said["level"][0], said["level"][1]),
         gains=Gains.from_arrays(part("gains_")),
+        assigned=Gains.from_arrays(part("assigned_")),
+        trust=np.nan if said["trust"] is None else said["trust"],
         attendance=read_attendance(said["attendance"], folder),
         hours=HourModel.from_arrays(part("hours_"), channels),
         cost=arrays["cost"],

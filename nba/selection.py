@@ -25,7 +25,7 @@ from nba.trees import folds_of
 from nba.values import Values
 
 #: Candidates, in the order in which they are asked whether they lead.
-CANDIDATES: tuple[RuleName, ...] = ("response", "means", "learned")
+CANDIDATES: tuple[RuleName, ...] = ("response", "means", "assigned", "learned")
 
 #: A lead of so many of its standard errors counts.
 LEAST_LEAD = 1.0
@@ -141,7 +141,8 @@ def best(values: Values, arms: Arms, eligible: NDArray[np.bool_]) -> NDArray[np.
     """int32[n], the eligible arm of the highest value, or what a rule prefers; hold where none is above 0."""
     worth = incremental(values, arms) if values.preference is None else values.preference.copy()
     worth[:, 0] = 0.0
-    return np.where(eligible, worth, -np.inf).argmax(axis=1).astype(np.int32)
+    found: NDArray[np.int32] = np.where(eligible, worth, -np.inf).argmax(axis=1).astype(np.int32)
+    return found
 
 
 def constants(log: Logged) -> NDArray[np.int32]:
@@ -189,6 +190,7 @@ def _attention(log: Logged, model: DecisionModel) -> Floats:
     rows, channel, action = np.arange(len(log)), log.arms.channel[log.arm], log.arms.action[log.arm]
     attend = learned.attendance.chance(matrix, log.crowd)[rows, channel]
     attend = attend * learned.hours.lift(log.crowd)[rows, channel, np.maximum(log.cell, 0)]
-    gain, _ = learned.gains.predict(matrix, own_numbers(log.crowd, log.arms.actions))
+    columns = learned.levelled(matrix, learned.outcome.predict(matrix))
+    gain, _ = learned.gains.predict(columns, own_numbers(log.crowd, log.arms.actions))
     worth = attend * (gain + learned.prior)[rows, action] - learned.cost[log.arm]
     return attention_prices(log, attend, worth)
