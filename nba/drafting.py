@@ -89,7 +89,6 @@ def answers(desk: Desk, questions: Sequence[Question], under: Circumstances) -> 
         KeyReused: the key came with another question.
         StoreError: nothing could be read, or kept.
     """
-    questions[0].asked.check(desk.config)
     _, decisions, _ = desk.stores
     made: dict[int, Made] = {}
     for lost in range(TRIES):
