@@ -199,7 +199,7 @@ def _row(decision: Decision, choice: Choice, customer_id: str, happened: Happene
     answer = decision.answer
     end = sent_at + WINDOW
     channel = None if contact is None else contact.channel
-    given_up = choice.state == "released" and reported is None
+    cancelled_at = None if contact is None or reported is not None else _cancelled_at(choice, contact, now)
     row: dict[str, Any] = {
         "message_id": decision.id,
         "decision_id": decision.id,
@@ -208,12 +208,12 @@ def _row(decision: Decision, choice: Choice, customer_id: str, happened: Happene
         "sent_at": sent_at,
         "decided_at": at,
         "known_at": max(sent_at, decision.at),
-        "cancelled_at": choice.changed if given_up else None,
+        "cancelled_at": cancelled_at,
         "eligible": answer["eligible"],
         "policy": f"{answer['policy']['name']}/{answer['policy']['version']}",
         "propensity": answer["propensity"],
         "send_at_propensity": answer["send_at_propensity"],
-        "cost": 0.0 if given_up else answer["cost"] + happened.given(answer["discount"], sent_at, end),
+        "cost": 0.0 if cancelled_at is not None else answer["cost"] + happened.given(answer["discount"], sent_at, end),
         "delivered_at": happened.answered(decision.id, f"{channel}_delivered", end),
         "bounced_at": happened.answered(decision.id, f"{channel}_bounced", end),
         "opened_at": happened.answered(decision.id, "open", end),
@@ -229,6 +229,13 @@ def _row(decision: Decision, choice: Choice, customer_id: str, happened: Happene
         row["opened_at"] = happened.answered(decision.id, "machine_open", end)
         row["machine_opened"] = True if row["opened_at"] is not None else None
     return row
+
+
+def _cancelled_at(choice: Choice, contact: Contact, now: int) -> int | None:
+    """When a contact that nobody reported was given up, or lapsed: the live shop did not count it any more either."""
+    if choice.state == "released":
+        return choice.changed
+    return contact.until if contact.until <= now else None
 
 
 def _chosen(contact: Contact | None) -> Json:

@@ -208,6 +208,12 @@ def test_a_contact_that_was_given_up_stays_in_the_log(shop: Shop) -> None:
     assert found["cancelled_at"].isna().tolist() == [False, True]
 
 
+def test_a_contact_that_nobody_reported_was_not_sent(shop: Shop) -> None:
+    shop.decided("d1", 1, mail(2))
+    [row] = shop.messages().to_dict("records")
+    assert (row["cancelled_at"], row["cost"]) == (day(2) + pd.Timedelta(hours=1), 0)
+
+
 def test_what_is_still_to_be_sent_is_left_out(shop: Shop) -> None:
     shop.decided("d1", 1, None)
     shop.decided("d2", 1, mail((END - micros(0)) / DAY + 1))
@@ -217,6 +223,7 @@ def test_what_is_still_to_be_sent_is_left_out(shop: Shop) -> None:
 def test_value_is_margin_less_refunds_and_the_discount_is_a_cost(shop: Shop) -> None:
     shop.events.put_products([("p", {"margin": 3.0}), ("q", {"price": 1.0})], at=0)
     shop.decided("d1", 1, mail(1), discount=0.2)
+    shop.happened("send", 1, decision_id="d1")
     shop.happened("purchase", 2, product_id="p", price=8.0, quantity=2.0, order_id="o1")
     shop.happened("purchase", 2, product_id="q", price=7.0, order_id="o1")
     shop.happened("purchase", 3, product_id="p", price=8.0, order_id="o2")
