@@ -170,15 +170,28 @@ def test_a_reported_contact_keeps_its_budget() -> None:
     assert town.decisions.used("mails", "2026-03-02") == 2
 
 
+def test_a_contact_that_was_sent_early_is_not_given_up() -> None:
+    config = NbaConfig.of(tables(budgets=BUDGETS))
+    town = Town(config=config, model=PriorModel(config, best_hour={"email": 20}))
+    town.happened("view", NOON - HOUR)
+    made = town.ask()
+    assert choice(made) == ("survey", "email", "2026-03-02T20:00:00Z")
+    town.happened("send", NOON + HOUR, channel="email", decision_id=made.decision.id)
+    town.ask(NOON + 2 * HOUR)
+    kept = town.decisions.choice(made.decision.id)
+    assert kept is not None
+    assert kept.state == "reserved"
+
+
 def test_a_reported_contact_counts_once_and_for_good() -> None:
     town = Town()
     reminded(town)
     made = town.ask(actions=("survey",))
     town.happened("send", NOON + MINUTE, channel="email", decision_id=made.decision.id)
+    sent = town.desk.contacts(*town.desk.look(Question(Who("anna"), Asked(), NOON + 2 * MINUTE)))
+    assert [(one.action, one.channel, one.time) for one in sent] == [("survey", "email", NOON + MINUTE)]
     later = town.ask(NOON + 20 * HOUR, actions=("survey",))
     assert choice(later) == ("survey", "email", "2026-03-03T13:00:00Z"), "a day after it was sent, at the full hour"
-    sent = town.desk.contacts(*town.desk.look(Question(Who("anna"), Asked(), NOON + 2 * MINUTE)))
-    assert [(one.action, one.channel, one.time) for one in sent[:1]] == [("survey", "email", NOON + MINUTE)]
 
 
 def test_what_other_tools_sent_counts_towards_caps() -> None:
@@ -244,7 +257,10 @@ def test_a_dry_run_leaves_no_trace() -> None:
 def test_in_the_past_only_what_was_known_counts() -> None:
     town = Town()
     town.happened("cart", NOON - 3 * HOUR, product_id="comb", known=NOON - HOUR)
+    assert choice(town.ask(NOON - 2 * HOUR, past=True, keep=False))[0] == "hold"
+    assert choice(town.ask(NOON - 2 * HOUR, keep=False))[0] == "cart_reminder"
     town.happened("identify", NOON - HOUR, more={"traits": {"consents": []}})
+    assert choice(town.ask(NOON - MINUTE, past=True, keep=False))[0] == "hold"
     assert choice(town.ask(NOON - 2 * HOUR, past=True, keep=False))[0] == "hold"
     assert choice(town.ask(NOON - 2 * HOUR, keep=False))[0] == "hold", "she agrees to nothing"
     town.happened("identify", NOON, more={"traits": {"consents": ["web_push"]}})

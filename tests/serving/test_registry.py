@@ -10,7 +10,7 @@ import httpx
 import pytest
 from mlflow import MlflowClient
 
-from features.gate import Difference, Verdict
+from features.gate import Difference, Verdict, promote
 from serving.origins import OriginError
 from serving.registry import Aliased, Registry
 from serving.settings import Settings
@@ -210,6 +210,19 @@ async def test_an_alias_is_moved_through_the_gate(
         assert_problem(await move(1, name="unheard of"), 404, "not-found")
         assert_problem(await move(0), 422, "invalid-request")
         assert_problem(await move("x"), 422, "invalid-request")
+
+
+def test_who_was_made_champion_by_hand_may_return(
+    registry: Registry, mlflow_client: MlflowClient, tmp_path: Path
+) -> None:
+    mlflow_client.create_registered_model("recommender")
+    for number, found in enumerate((None, verdict(champion_version=1, low=0.0))):
+        folder = put_shelf(tmp_path / str(number), ["comb"])
+        tags = {} if found is None else {"verdict": found}
+        mlflow_client.create_model_version("recommender", str(folder), tags=tags)
+    mlflow_client.set_registered_model_alias("recommender", "champion", "1")
+    assert promote(registry.aliased("champion"), "recommender", 2).previous == 1
+    assert promote(registry.aliased("champion"), "recommender", 1).returned
 
 
 @pytest.mark.anyio
