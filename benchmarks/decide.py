@@ -31,7 +31,7 @@ from nba.asked import Asked
 from nba.config import NbaConfig
 from nba.crowd import Contacts, Crowd, rows_of
 from nba.known import SCORES
-from nba.learning import LearningConfig
+from nba.learning import Before, LearningConfig
 from nba.logged import Logged
 from nba.model import DecisionModel, Rule
 from nba.scores import ScoreModels, ScoreRows, fit_scores
@@ -248,8 +248,8 @@ def fitted(shop: Shop, arms: Arms, decisions: int = 20_000) -> DecisionModel:
         unsubscribed=no,
         complained=no,
     )
-    prior = np.full(len(arms.actions), 1.0)
-    found = fit(made, "value", LearningConfig(), seed=0, prior=prior)
+    thought = Before(np.full(len(arms.actions), 1.0), np.zeros(len(arms)))
+    found = fit(made, "value", LearningConfig(), seed=0, before=thought)
     attention = np.zeros(len(arms.channels) + 1)
     return DecisionModel(found.learned, found.response, attention, Rule("learned"))
 

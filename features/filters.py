@@ -48,7 +48,12 @@ Mask = NDArray[np.bool_]
 
 
 def evaluate(
-    text: str, columns: Mapping[str, catalogue.Column], n: int, *, category_column: str | None = "category"
+    text: str,
+    columns: Mapping[str, catalogue.Column],
+    n: int,
+    *,
+    category_column: str | None = "category",
+    checked: bool = False,
 ) -> Mask:
     """The rows a filter keeps, bool[n], a new array.
 
@@ -60,12 +65,14 @@ def evaluate(
         columns: what it may name, each of n rows. Names are exact.
         n: number of rows.
         category_column: the text column that holds paths ("A > B > C"): equality with a path takes in all below it.
+        checked: the filter was evaluated before over columns of the same names and types, so that no error can hide in
+            a term that decides nothing any more: such terms are not looked at.
 
     Raises:
         FilterError: the filter cannot be honoured: not in the language, too long or complex, an unknown column, or a
             column compared with something of another type.
     """
-    return _Table(text, columns, n, category_column).keep(filter_syntax.parse(text))
+    return _Table(text, columns, n, category_column, checked).keep(filter_syntax.parse(text))
 
 
 @dataclass(frozen=True)
@@ -74,10 +81,28 @@ class _Table:
     columns: Mapping[str, catalogue.Column]
     n: int
     category_column: str | None
+    checked: bool
 
     def keep(self, expression: Expression) -> Mask:
-        """bool[n], a new array. Every part is looked at, so an error never hides behind a term that decides alone."""
+        """bool[n], a new array. Every part is looked at, so an error never hides behind a term that decides alone.
+
+        Unless the filter was checked before.
+        """
         match expression:
+            case And(parts) if self.checked:
+                mask = self.keep(parts[0])
+                for part in parts[1:]:
+                    if not mask.any():
+                        break
+                    mask &= self.keep(part)
+                return mask
+            case Or(parts) if self.checked:
+                mask = self.keep(parts[0])
+                for part in parts[1:]:
+                    if mask.all():
+                        break
+                    mask |= self.keep(part)
+                return mask
             case And(parts):
                 return reduce(operator.iand, map(self.keep, parts))
             case Or(parts):

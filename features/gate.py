@@ -57,18 +57,24 @@ class Verdict(BaseModel):
 
     champion_version: int | None
     """The version that was champion then; null when there was none."""
-    against: Literal["champion", "popularity"]
+    against: Literal["champion", "popularity", "logged"]
     metric: str
     split: str
     challenger: float
     champion: float
-    """The value of what the challenger was compared with: the champion, or popularity."""
+    """The value of what the challenger was compared with: the champion, popularity, or the policy of the log."""
     difference: Difference
     margin: float
     """In units of the metric: by how much the lower bound of the difference may lie below zero."""
     passed: bool
     rows: int
     """How many questions were compared."""
+    effective_sample_size: float | None = None
+    """Of decisions: rows of the log that stand behind the challenger's value, see `nba.offpolicy`."""
+    unsupported: float | None = None
+    """Of decisions: share of the challenger's choices that the log could never have made."""
+    refusals: tuple[str, ...] = ()
+    """Of decisions: why it did not pass, see `nba.evidence`."""
 
     @staticmethod
     def of(
@@ -216,4 +222,14 @@ def describe(verdict: Verdict) -> str:
         f"on {verdict.split} ({verdict.rows} rows), difference {verdict.difference.value:+.4f} "
         f"[{low:+.4f}, {high:+.4f}], "
         f"{'passes' if verdict.passed else 'fails'}: the lower bound must be at least {-verdict.margin:.4f}"
+        f"{_behind(verdict)}"
     )
+
+
+def _behind(verdict: Verdict) -> str:
+    """What stands behind a verdict on decisions."""
+    if verdict.effective_sample_size is None or verdict.unsupported is None:
+        return ""
+    refused = f"; refused: {', '.join(verdict.refusals)}" if verdict.refusals else ""
+    size = f"{verdict.effective_sample_size:,.0f} effective rows"
+    return f"; {size}, {verdict.unsupported:.1%} of choices beyond the log{refused}"

@@ -20,6 +20,7 @@ from features.filters import FilterError, evaluate
 from nba.arms import HOLD, OFFER, Arms, label, split_label
 from nba.columns import AttributeKind
 from nba.known import SEGMENTS, STAGE, possible
+from nba.learning import LearningConfig
 from nba.segments import SegmentsConfig
 from nba.stages import StagesConfig
 
@@ -221,6 +222,8 @@ class NbaConfig(Config):
     """Budgets by name."""
     journeys: dict[str, JourneyConfig] = Field(default_factory=dict)
     """Journeys by name."""
+    learning: LearningConfig = LearningConfig()
+    """How the model is learned."""
 
     @field_validator("actions")
     @classmethod
@@ -314,7 +317,8 @@ class NbaConfig(Config):
 
     @staticmethod
     def of_log(arms: Arms, changes: Mapping[str, Any] | None = None) -> NbaConfig:
-        """The actions, offers and channels of a log, open to everybody: no caps, cooldowns or quiet hours.
+        """The actions, offers and channels of a log, open to everybody: no caps, cooldowns, quiet hours, nor a price of
+        attention.
 
         Args:
             arms: what was chosen from.
@@ -331,7 +335,11 @@ class NbaConfig(Config):
                 action["channels"].append(channel)
             if offer is not None and {"name": offer} not in action["offers"]:
                 action["offers"].append({"name": offer})
-        base = {"actions": actions, "channels": {channel: {} for channel in arms.channels}}
+        base = {
+            "actions": actions,
+            "channels": {channel: {} for channel in arms.channels},
+            "learning": {"attention": False},
+        }
         return NbaConfig.of(laid_over(base, changes or {}))
 
 

@@ -83,7 +83,8 @@ def _ineligible(known: Mapping[str, Column], menu: Menu, n: int, wanted: set[int
     codes = np.zeros((n, len(menu.actions) + 1), dtype=np.int8)
     for place, action in enumerate(menu.actions):
         if action.config.eligible is not None and place in wanted:
-            codes[~evaluate(action.config.eligible, known, n, category_column=None), place] = Code.NOT_ELIGIBLE
+            holds = evaluate(action.config.eligible, known, n, category_column=None, checked=True)
+            codes[~holds, place] = Code.NOT_ELIGIBLE
     return codes
 
 
@@ -101,7 +102,7 @@ def _unreached(crowd: Crowd, known: Mapping[str, Column], menu: Menu) -> Codes:
                 codes[~crowd.reachable[:, column], place] = Code.NOT_REACHABLE
                 codes[~crowd.consented[:, column], place] = Code.NO_CONSENT
         if channel.requires is not None:
-            holds = evaluate(channel.requires, known, n, category_column=None)
+            holds = evaluate(channel.requires, known, n, category_column=None, checked=True)
             codes[~holds & (codes[:, place] == 0), place] = Code.CHANNEL_NOT_APPLICABLE
     return codes
 

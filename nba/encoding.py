@@ -1,8 +1,8 @@
 """Crowds as a matrix: what models of decisions are fitted on and asked with, by one definition.
 
 A number becomes log(1 + x) where it is skewed, then has mean 0 and variance 1; what is unknown becomes 0 and sets a
-column of its own. A text becomes one column a common value, a flag and a tag one each, a time its age in days. Columns
-that hardly vary are left out. All of it is learned from the training rows alone.
+column of its own. A text becomes one column a common value, a flag and a tag one each, a time its age in days. All
+columns have mean 0, so zeros are the average customer. Columns that hardly vary are left out. All of it is learned from the training rows alone.
 """
 
 from __future__ import annotations
@@ -42,22 +42,22 @@ class Encoder:
     """How crowds become matrices.
 
     Attributes:
-        numbers: of each numeric column its source, whether log(1 + x) is taken, mean and standard deviation, and
-            whether being unknown has a column.
-        indicators: (source, value) of columns that are 1 where a text is that value, or a list holds it.
+        numbers: of each numeric column its source, whether log(1 + x) is taken, mean and standard deviation, and the
+            share of rows in which it was unknown, 0 where that has no column.
+        indicators: (source, value, share of rows) of columns that tell where a text is that value, or a list holds it.
         names: of all columns of the matrix.
     """
 
-    numbers: tuple[tuple[str, bool, float, float, bool], ...]
-    indicators: tuple[tuple[str, str], ...]
+    numbers: tuple[tuple[str, bool, float, float, float], ...]
+    indicators: tuple[tuple[str, str, float], ...]
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the columns, in order."""
         return (
             *(name for name, *_ in self.numbers),
-            *(f"{name} unknown" for name, *_, unknown in self.numbers if unknown),
-            *(f"{name} {value}" for name, value in self.indicators),
+            *(f"{name} unknown" for name, *_, unknown in self.numbers if unknown > 0),
+            *(f"{name} {value}" for name, value, _ in self.indicators),
         )
 
     @staticmethod
@@ -75,7 +75,7 @@ class Encoder:
             if spread > 1e-9 or unknown:
                 numbers.append((name, logs, float(kept.mean()), max(spread, 1e-9), unknown))
         indicators = [
-            (name, value)
+            (name, value, float(_holds(column, value, len(crowd)).mean()))
             for name, column in crowd.attributes.items()
             if isinstance(column, Text | Tags)
             for value in _common(column, len(crowd))
@@ -124,7 +124,7 @@ class Encoder:
         """From what `to_json` wrote."""
         return Encoder(
             tuple((name, logs, mean, spread, unknown) for name, logs, mean, spread, unknown in said["numbers"]),
-            tuple((name, value) for name, value in said["indicators"]),
+            tuple((name, value, share) for name, value, share in said["indicators"]),
         )
 
 

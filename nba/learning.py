@@ -31,7 +31,7 @@ from nba.timing_fit import attended, contacts_of, fit_hours
 from nba.trees import Trees, cross_fitted, fit_trees
 
 #: How far from 1 the factor may lie that the assignment of contacts confirms: a standard deviation.
-DOUBT = 0.5
+DOUBT = 0.35
 
 
 class LearningConfig(Config):
@@ -40,7 +40,17 @@ class LearningConfig(Config):
     cut: float = Field(0.999, gt=0.5, le=1)
     """Outcomes above this quantile count as it, when gains are learned: one huge order is no effect."""
     folds: int = Field(3, ge=2, le=20)
-    """Of customers, for the outcome model under the gains."""
+    """Of customers, for the outcome model under the gains, and for choosing what decides."""
+    attention: bool = True
+    """Contacts cost what they are expected to take from later ones, by unsubscribing and fatigue (`nba.costs`)."""
+
+
+@dataclass(frozen=True)
+class Before:
+    """What a shop thinks before it has a log: ``gain``, float64[K], of attended contacts; ``cost``, float64[A]."""
+
+    gain: Floats
+    cost: Floats
 
 
 @dataclass(frozen=True)
@@ -84,7 +94,7 @@ def learn(
     config: LearningConfig,
     *,
     seed: int,
-    prior: Floats | None = None,
+    before: Before | None = None,
 ) -> Learned:
     """Learn from a log.
 
@@ -93,16 +103,18 @@ def learn(
         reward: what decisions are judged by.
         config: how.
         seed: of everything random.
-        prior: float64[K], gains thought of before; None: nothing is thought.
+        before: what was thought before there was a log; None: nothing.
     """
     arms, rows = log.arms, np.arange(len(log))
-    prior = np.zeros(len(arms.actions)) if prior is None else prior
+    prior = np.zeros(len(arms.actions)) if before is None else before.gain
     encoder = Encoder.fit(log.crowd)
     matrix = encoder.matrix(log.crowd)
     action, channel = arms.action[log.arm], arms.channel[log.arm]
     attendance, hours, answered = _attending(log, matrix, config, seed)
 
     cost = contact_costs(log) if reward == "value" else np.zeros(len(arms))
+    if reward == "value" and before is not None:
+        cost = np.where(np.bincount(log.arm, minlength=len(arms)) > 0, cost, before.cost)
     target = log.reward(reward) + cost[log.arm]
     if len(target):
         target = np.minimum(target, np.quantile(target, config.cut))

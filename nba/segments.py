@@ -76,7 +76,7 @@ def segments(config: SegmentsConfig, columns: Mapping[str, Column], n: int) -> T
     """
     inside = np.zeros((n, len(config.names)), dtype=np.bool_)
     for place, name in enumerate(config.names):
-        inside[:, place] = evaluate(config.expressions[name], columns, n, category_column=None)
+        inside[:, place] = evaluate(config.expressions[name], columns, n, category_column=None, checked=True)
     _, codes = np.nonzero(inside)
     indptr = np.zeros(n + 1, dtype=np.int64)
     np.cumsum(inside.sum(axis=1), out=indptr[1:])

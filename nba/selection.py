@@ -17,7 +17,7 @@ from nba.arms import Arms
 from nba.costs import attention_prices
 from nba.crowd import Floats
 from nba.gains import own_numbers
-from nba.learning import Learned, LearningConfig, learn
+from nba.learning import Before, Learned, LearningConfig, learn
 from nba.logged import Logged, RewardName
 from nba.model import DecisionModel, Rule, RuleName
 from nba.response import Response, fit_response
@@ -52,9 +52,9 @@ class OutOfFold:
     chosen: Mapping[RuleName, NDArray[np.int32]]
 
 
-def fit(log: Logged, reward: RewardName, config: LearningConfig, *, seed: int, prior: Floats | None = None) -> Fitted:
+def fit(log: Logged, reward: RewardName, config: LearningConfig, *, seed: int, before: Before | None = None) -> Fitted:
     """Learn from a log; arguments as of `nba.learning.learn`."""
-    learned = learn(log, reward, config, seed=seed, prior=prior)
+    learned = learn(log, reward, config, seed=seed, before=before)
     matrix = learned.encoder.matrix(log.crowd)
     target = log.reward(reward) + learned.cost[log.arm]
     return Fitted(learned, fit_response(log.arms, matrix, log.arm, target, seed=seed))
@@ -66,15 +66,13 @@ def fit_selected(
     config: LearningConfig,
     *,
     seed: int,
-    prior: Floats | None = None,
-    attention: bool = False,
+    before: Before | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> tuple[DecisionModel, Mapping[RuleName, tuple[float, float]]]:
     """The model of a log under the rule that did best.
 
     Args:
-        log, reward, config, seed, prior: as of `nba.learning.learn`.
-        attention: put a price on what contacts take from later ones.
+        log, reward, config, seed, before: as of `nba.learning.learn`.
         progress: told how many of how many fits are done.
 
     Returns:
@@ -82,11 +80,15 @@ def fit_selected(
     """
     folds = config.folds
     progress(0, folds + 1)
-    seen = out_of_fold(log, reward, config, seed=seed, prior=prior, progress=lambda done: progress(done, folds + 1))
+    if not len(log):
+        fitted = fit(log, reward, config, seed=seed, before=before)
+        nothing = np.zeros(len(log.arms.channels) + 1)
+        return DecisionModel(fitted.learned, fitted.response, nothing, Rule("learned")), {}
+    seen = out_of_fold(log, reward, config, seed=seed, before=before, progress=lambda done: progress(done, folds + 1))
     rule, leads = chosen_rule(log, log.reward(reward), seen)
-    fitted = fit(log, reward, config, seed=seed, prior=prior)
+    fitted = fit(log, reward, config, seed=seed, before=before)
     model = DecisionModel(fitted.learned, fitted.response, np.zeros(len(log.arms.channels) + 1), rule)
-    if attention:
+    if config.attention and len(log):
         model = replace(model, attention=_attention(log, model))
     progress(folds + 1, folds + 1)
     return model, leads
@@ -98,20 +100,20 @@ def out_of_fold(
     config: LearningConfig,
     *,
     seed: int,
-    prior: Floats | None,
+    before: Before | None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> OutOfFold:
     """Fit candidates on all folds of customers but one, and let them choose for it."""
     fold = folds_of(log.customer, config.folds, np.random.default_rng(seed + 1))
     predicted = np.empty((len(log), len(log.arms)))
-    chosen = {name: np.zeros(len(log), dtype=np.int32) for name in CANDIDATES}
+    chosen: dict[RuleName, NDArray[np.int32]] = {}
     for number in range(config.folds):
         rows = np.flatnonzero(fold == number)
-        fitted = fit(log.take(np.flatnonzero(fold != number)), reward, config, seed=seed, prior=prior)
+        fitted = fit(log.take(np.flatnonzero(fold != number)), reward, config, seed=seed, before=before)
         test = log.take(rows)
         predicted[rows], choices = answers(fitted, test)
         for name, arm in choices.items():
-            chosen[name][rows] = arm
+            chosen.setdefault(name, np.zeros(len(log), dtype=np.int32))[rows] = arm
         progress(number + 1)
     return OutOfFold(predicted, chosen)
 
@@ -122,6 +124,8 @@ def answers(fitted: Fitted, log: Logged) -> tuple[Floats, Mapping[RuleName, NDAr
     choices: dict[RuleName, NDArray[np.int32]] = {}
     predicted = np.zeros((len(log), len(log.arms)))
     for name in CANDIDATES:
+        if name == "assigned" and np.isnan(fitted.learned.trust):
+            continue  # the same as learned
         values = DecisionModel(fitted.learned, fitted.response, nothing, Rule(name)).values(log.crowd)
         choices[name] = best(values, log.arms, log.eligible)
         if name == "learned":
@@ -168,7 +172,7 @@ def chosen_rule(log: Logged, reward: Floats, seen: OutOfFold) -> tuple[Rule, Map
     arm = int(np.argmax([one.mean() for one in values]))
     rule, standing = Rule("constant", arm), values[arm]
     leads: dict[RuleName, tuple[float, float]] = {}
-    for name in CANDIDATES:
+    for name in seen.chosen:
         value = earned(log, reward, seen.predicted, seen.chosen[name])
         lead, error = _clustered(value - standing, log.customer)
         leads[name] = lead, error

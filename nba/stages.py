@@ -98,7 +98,8 @@ def stage(config: StagesConfig, columns: Mapping[str, Column], n: int) -> Text:
     """
     codes: Codes = np.full(n, -1, dtype=np.int32)
     for code, rule in zip(config._codes, config.rules, strict=True):
-        codes[(codes < 0) & evaluate(rule.when, columns, n, category_column=None)] = code
+        held = evaluate(rule.when, columns, n, category_column=None, checked=True)
+        codes[(codes < 0) & held] = code
         if n == 1 and codes[0] >= 0:
             break
     codes[codes < 0] = config.names.code(config.otherwise)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from features.config import ConfigError
+from features.config import ConfigError, laid_over
 from recommender.config import RecommenderConfig, overlay
 
 
@@ -24,6 +24,18 @@ def load_config(file: Path | None = None, sets: Sequence[str] = ()) -> Recommend
     for assignment in sets:
         changes = overlay(changes, parse_assignment(assignment))
     return RecommenderConfig.default(changes)
+
+
+def parse_assignments(sets: Sequence[str]) -> dict[str, Any]:
+    """Assignments such as ``policy.exploration=0.05`` as nested tables.
+
+    Raises:
+        ConfigError: one is broken.
+    """
+    changes: dict[str, Any] = {}
+    for assignment in sets:
+        changes = laid_over(changes, parse_assignment(assignment))
+    return changes
 
 
 def parse_config(text: str) -> RecommenderConfig:

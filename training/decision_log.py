@@ -93,6 +93,36 @@ def decision_log(
     )
 
 
+def empty_log(people: People, arms: Iterable[tuple[str, str | None]]) -> Logged:
+    """A log without a decision, for a shop that has not begun.
+
+    Args:
+        people: of the dataset.
+        arms: what there is to choose from.
+    """
+    made = Arms.of(arms)
+    nobody = pd.Series([], dtype="str")
+    no, flags = np.zeros(0), np.zeros(0, dtype=np.bool_)
+    return Logged(
+        arms=made,
+        crowd=crowd_at(people, nobody, np.zeros(0, dtype=np.int64)),
+        customer=np.zeros(0, dtype=np.int32),
+        arm=np.zeros(0, dtype=np.int32),
+        cell=np.zeros(0, dtype=np.int16),
+        propensity=no,
+        hour_propensity=no,
+        eligible=np.zeros((0, len(made)), dtype=np.bool_),
+        value=no,
+        cost=no,
+        opened=flags,
+        clicked=flags,
+        visited=flags,
+        converted=flags,
+        unsubscribed=flags,
+        complained=flags,
+    )
+
+
 def _watched(messages: pd.DataFrame | None, window: timedelta) -> pd.DataFrame | None:
     if messages is None:
         return None

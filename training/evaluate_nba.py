@@ -64,7 +64,7 @@ def evaluate_nba(
     *,
     seed: int = 0,
     folds: int = FOLDS,
-    truth: Callable[[], Floats] | None = None,
+    ceiling: Callable[[], Floats | None] = lambda: None,
     progress: Callable[[str, int, int], None] = lambda step, done, total: None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Evaluate all policies on a log.
@@ -75,7 +75,7 @@ def evaluate_nba(
         config: how to learn.
         seed: of folds, fits and resamples.
         folds: how many.
-        truth: for a simulated log, gives float64[n], the exact value of the best choice that can be observed.
+        ceiling: gives float64, by row, the exact value of the best choice that can be observed, for a simulated log.
         progress: told the step, how many folds are done, and how many there are.
 
     Returns:
@@ -111,8 +111,8 @@ def evaluate_nba(
         for name, dr, snips in zip(names, by_dr.values, by_snips.values, strict=True)
     }
     told["best_constant"] |= _named(log, found.arm["best_constant"])
-    if truth is not None:
-        exact = truth()
+    exact = ceiling()
+    if exact is not None:
         told["oracle"] = {"value": float(exact.mean()), "ci": [float(exact.mean())] * 2, "simulated": True}
     uplift, curves = uplifts(log, outcome, found, np.random.default_rng(seed))
     ours = by_dr.values[names.index("learned")]
@@ -134,6 +134,8 @@ def evaluate_nba(
                 names[second]: _told(one) | {"snips": {"value": snips.value, "ci": list(snips.ci)}}
                 for (_, second), one, snips in zip(pairs, by_dr.differences, by_snips.differences, strict=True)
             },
+            "metrics": {name: one.value for name, one in zip(names, by_dr.values, strict=True)},
+            "ci": {name: list(one.ci) for name, one in zip(names, by_dr.values, strict=True)},
             "uplift": uplift,
             "diagnostics": {
                 "mean_weight": weights.mean,

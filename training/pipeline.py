@@ -44,6 +44,26 @@ if TYPE_CHECKING:
 
 MODEL = "recommender"
 SPLIT = "temporal"
+#: What the model takes and gives in MLflow: the columns of `training.pyfunc_model`.
+TAKES = {
+    "placement": "string",
+    "customer_id?": "string",
+    "product_id?": "string",
+    "product_ids?": "[string]",
+    "category?": "string",
+    "count?": "long",
+    "filter?": "string",
+    "at?": "string",
+}
+GIVES = {
+    "question": "long",
+    "rank": "long",
+    "kind": "string",
+    "id": "string",
+    "score": "double",
+    "source": "string",
+    "fallback_level": "long",
+}
 #: People whose lists are counted for the figure of exposure.
 EXPOSURE_SAMPLE = 1_000
 EXPOSURE_COUNT = 10
@@ -236,6 +256,9 @@ def record(
         example=example(recommender, shop.log),
         config=config.model_dump_json(),
         verdict=judged.verdict,
+        code=Path(__file__).with_name("pyfunc_model.py"),
+        takes=TAKES,
+        gives=GIVES,
     )
 
 

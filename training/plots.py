@@ -81,3 +81,16 @@ def exposure(shown: NDArray[np.int64], bought: NDArray[np.int64]) -> Figure:
     if shown.sum() or bought.sum():
         axes.legend()
     return figure
+
+
+def gain_curves(action: str, lines: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]) -> Figure:
+    """Cumulative gain of contacting the first part of everybody, by ranking; the straight line is chance."""
+    figure, axes = new_figure()
+    for name, (share, gain) in lines.items():
+        axes.plot(share, gain, label=f"ranked by {name}")
+        axes.plot([0, share[-1]], [0, gain[-1]], color="grey", linestyle=":")
+    axes.set_xlabel("share of people contacted")
+    axes.set_ylabel("reward added, per person")
+    axes.set_title(action)
+    axes.legend()
+    return figure

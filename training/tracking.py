@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 DEFAULT_URI = "sqlite:///mlruns/mlflow.db"
-TRAINING = "segue-recommender"
+TRAINING = "segue-{name}"
 EVALUATION = "segue-evaluation"
 CHAMPION, CHALLENGER = "champion", "challenger"
 #: MLflow takes at most this many parameters in one call.
@@ -43,7 +43,10 @@ class TrainingRecord:
         documents: file name (``.json``) to what it holds.
         data: folder of the dataset, and ``fingerprint``, the hash of its files.
         bundle: folder with the fitted model; it must be called ``bundle``, since MLflow keeps the name.
-        example: questions for the model, column to values (`training.pyfunc_model`).
+        example: questions for the model, column to values.
+        code: the file of Python that MLflow loads the model by, such as ``pyfunc_model.py``.
+        takes, gives: its columns, by name and MLflow's type; a name that ends in ``?`` may be absent, a type in
+            brackets is a list of it.
         config: the configuration as JSON.
         verdict: the evidence, or None where there was too little data to compare.
     """
@@ -58,6 +61,9 @@ class TrainingRecord:
     example: Mapping[str, list[Any]]
     config: str
     verdict: Verdict | None
+    code: Path
+    takes: Mapping[str, str]
+    gives: Mapping[str, str]
 
 
 class TrackingError(RuntimeError):
@@ -84,7 +90,7 @@ class Tracking:
         from mlflow.data.meta_dataset import MetaDataset
         from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]  # made at run time
 
-        with quiet(), mlflow.start_run(experiment_id=self._experiment(TRAINING)) as run:
+        with quiet(), mlflow.start_run(experiment_id=self._experiment(TRAINING.format(name=name))) as run:
             self._log(run.info.run_id, record.parameters, record.metrics)
             source = LocalArtifactDatasetSource(record.data.resolve().as_uri())
             digest = record.fingerprint[:LONGEST_DIGEST]
@@ -94,7 +100,7 @@ class Tracking:
                 mlflow.log_figure(figure, f"plots/{file}")
             for file, document in record.documents.items():
                 mlflow.log_dict(document, file)
-            model = log_model(name, record.bundle, record.example)
+            model = log_model(name, record)
             tags = {"config": record.config, "data": record.fingerprint}
             if record.verdict is not None:
                 tags["verdict"] = record.verdict.model_dump_json()
@@ -250,7 +256,7 @@ def open_tracking(uri: str | None = None) -> Tracking:
         return Tracking(chosen, mlflow.MlflowClient())
 
 
-def log_model(name: str, bundle: Path, example: Mapping[str, list[Any]]) -> Any:
+def log_model(name: str, record: TrainingRecord) -> Any:
     """The bundle as a model of the active run, loadable by `mlflow.pyfunc` and servable by ``mlflow models serve``.
 
     The model is a file of code and the bundle, so nothing is pickled. Requirements are given: finding them out would
@@ -261,40 +267,28 @@ def log_model(name: str, bundle: Path, example: Mapping[str, list[Any]]) -> Any:
 
     return mlflow.pyfunc.log_model(
         name=name,
-        python_model=Path(__file__).with_name("pyfunc_model.py"),
-        artifacts={"bundle": str(bundle)},
+        python_model=record.code,
+        artifacts={"bundle": str(record.bundle)},
         pip_requirements=[f"{package}=={installed(package)}" for package in ("segue", "mlflow", "pandas")],
-        signature=signature(),
-        input_example=pd.DataFrame(example),
+        signature=signature(record.takes, record.gives),
+        input_example=pd.DataFrame(record.example),
     )
 
 
-def signature() -> ModelSignature:
-    """What the model takes and gives: the columns of `training.pyfunc_model`."""
+def signature(takes: Mapping[str, str], gives: Mapping[str, str]) -> ModelSignature:
+    """MLflow's signature of a model, from columns as `TrainingRecord` has them."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
     from mlflow.types.schema import Array
 
-    questions: list[ColSpec | TensorSpec] = [
-        ColSpec("string", "placement"),
-        ColSpec("string", "customer_id", required=False),
-        ColSpec("string", "product_id", required=False),
-        ColSpec(Array("string"), "product_ids", required=False),
-        ColSpec("string", "category", required=False),
-        ColSpec("long", "count", required=False),
-        ColSpec("string", "filter", required=False),
-        ColSpec("string", "at", required=False),
-    ]
-    items: list[ColSpec | TensorSpec] = [
-        ColSpec("long", "question"),
-        ColSpec("long", "rank"),
-        ColSpec("string", "kind"),
-        ColSpec("string", "id"),
-        ColSpec("double", "score"),
-        ColSpec("string", "source"),
-        ColSpec("long", "fallback_level"),
-    ]
-    return ModelSignature(inputs=Schema(questions), outputs=Schema(items))
+    def columns(told: Mapping[str, str]) -> Schema:
+        specs: list[ColSpec | TensorSpec] = []
+        for name, kind in told.items():
+            of = Array(kind.strip("[]")) if kind.startswith("[") else kind
+            specs.append(ColSpec(of, name.rstrip("?"), required=not name.endswith("?")))
+        return Schema(specs)
+
+    return ModelSignature(inputs=columns(takes), outputs=columns(gives))
 
 
 def flat_metrics(result: Mapping[str, Any]) -> dict[str, float]:

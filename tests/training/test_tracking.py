@@ -6,6 +6,7 @@ import pytest
 
 from features.gate import Difference, UnknownModelError, Verdict
 from tests.training.registries import MemoryRegistry, RegistryContract
+from training import pipeline
 from training.plots import beside_baselines, gain_over_popularity
 from training.tracking import Tracking, TrackingError, TrainingRecord, flat_metrics, flat_parameters, open_tracking
 
@@ -45,6 +46,9 @@ def record(bundle: Path, verdict: Verdict | None = VERDICT) -> TrainingRecord:
         example={"placement": ["best_sellers"], "count": [3]},
         config="{}",
         verdict=verdict,
+        code=Path(pipeline.__file__).with_name("pyfunc_model.py"),
+        takes=pipeline.TAKES,
+        gives=pipeline.GIVES,
     )
 
 
