@@ -543,6 +543,14 @@ def test_means_what_a_plain_reading_means(rows: list[Row], expression: Meaning) 
     sql, means = expression
     columns = {name: kind(*(row[name] for row in rows)) for name, kind in KINDS.items()}
     assert evaluate(sql, columns, len(rows)).tolist() == [means(row) for row in rows]
+    assert evaluate(sql, columns, len(rows), checked=True).tolist() == [means(row) for row in rows]
+
+
+def test_a_filter_that_was_checked_is_read_no_further_than_it_takes() -> None:
+    for text in ("size > 1e305 and nope = 1", "size > -1e9 or size <= -1e9 or size is null or nope = 1"):
+        with pytest.raises(FilterError):
+            evaluate(text, COLUMNS, 8)
+        assert len(evaluate(text, COLUMNS, 8, checked=True)) == 8
 
 
 SOUP = """
