@@ -2,7 +2,8 @@
 
 A number becomes log(1 + x) where it is skewed, then has mean 0 and variance 1; what is unknown becomes 0 and sets a
 column of its own. A text becomes one column a common value, a flag and a tag one each, a time its age in days. All
-columns have mean 0, so zeros are the average customer. Columns that hardly vary are left out. All of it is learned from the training rows alone.
+columns have mean 0, so zeros are the average customer. Columns that hardly vary are left out. All of it is learned from
+the training rows alone.
 """
 
 from __future__ import annotations
@@ -71,8 +72,9 @@ class Encoder:
             logs = bool(known.min() >= 0 and known.max() > SKEWED * known.mean() > 0)
             kept = np.log1p(known) if logs else known
             spread = float(kept.std())
-            unknown = len(values) - len(known) >= LEAST_ROWS
-            if spread > 1e-9 or unknown:
+            missing = len(values) - len(known)
+            unknown = missing / len(values) if missing >= LEAST_ROWS else 0.0
+            if spread > 1e-9 or unknown > 0:
                 numbers.append((name, logs, float(kept.mean()), max(spread, 1e-9), unknown))
         indicators = [
             (name, value, float(_holds(column, value, len(crowd)).mean()))
@@ -97,10 +99,10 @@ class Encoder:
         known = np.isfinite(raw)
         raw[:, columns.logs] = np.log1p(np.maximum(raw[:, columns.logs], 0.0))
         scaled = np.clip((raw - columns.mean) / columns.spread, -CUT, CUT)
-        out[:, width : width + len(columns.unknown)] = ~known[:, columns.unknown]
+        out[:, width : width + len(columns.unknown)] = ~known[:, columns.unknown] - columns.share
         out[:, :width] = np.where(known, scaled, 0.0)
-        for at, (name, value) in enumerate(self.indicators, start=width + len(columns.unknown)):
-            out[:, at] = _holds(crowd.attributes.get(name), value, n)
+        for at, (name, value, share) in enumerate(self.indicators, start=width + len(columns.unknown)):
+            out[:, at] = _holds(crowd.attributes.get(name), value, n) - share
         return out
 
     @cached_property
@@ -112,7 +114,8 @@ class Encoder:
             np.flatnonzero([logs for _, logs, *_ in self.numbers]),
             np.array([mean for _, _, mean, *_ in self.numbers]),
             np.array([spread for *_, spread, _ in self.numbers]),
-            np.flatnonzero([unknown for *_, unknown in self.numbers]),
+            np.flatnonzero([unknown > 0 for *_, unknown in self.numbers]),
+            np.array([unknown for *_, unknown in self.numbers if unknown > 0]),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -138,6 +141,7 @@ class _Columns:
     mean: Floats
     spread: Floats
     unknown: Ints
+    share: Floats
     _of_state: dict[tuple[str, ...], tuple[list[int], list[int]]] = field(default_factory=dict)
 
     def of_state(self, names: tuple[str, ...]) -> tuple[list[int], list[int]]:
