@@ -64,6 +64,7 @@ class Learned:
         gains: what an attended contact adds.
         assigned: the same learned from what was sent alone, without a look at what was attended.
         trust: the factor in ``gains`` that the assignment confirmed; NaN where gains are ``assigned``.
+        confirmed: by how many standard errors what it confirmed is above 0; NaN likewise.
         attendance, hours: see their modules.
         cost: float64[A], of the contact.
         prior: float64[K], gains that were thought of before there were data; what was learned is added to them.
@@ -77,6 +78,7 @@ class Learned:
     gains: Gains
     assigned: Gains
     trust: float
+    confirmed: float
     attendance: Attendance
     hours: HourModel
     cost: Floats
@@ -130,15 +132,16 @@ def learn(
     columns = np.column_stack([(seen - level[0]) / level[1], matrix])
     residual = target - seen
     assigned = fit_gains(columns, own, action, dose, residual - dose * thought, log.customer, seed=seed).gains
-    gains, trust = assigned, float("nan")
+    gains, trust, sure = assigned, float("nan"), float("nan")
     if answered is not None:
         took = np.where(action < 0, 0.0, answered)
         attended_gains = fit_gains(columns, own, action, took, residual - took * thought, log.customer, seed=seed)
         said = np.column_stack([attended_gains.unseen + prior, np.zeros(len(log))])[rows, action]
-        trust = _trusted(*confirmed(columns, dose, said, residual))
+        factor, error = confirmed(columns, dose, said, residual)
+        trust, sure = _trusted(factor, error), factor / error if error > 0 else 0.0
         gains = replace(scaled(attended_gains.gains, trust), base=assigned.base)
         prior = prior * trust
-    return Learned(arms, reward, encoder, outcome, level, gains, assigned, trust, attendance, hours, cost, prior)
+    return Learned(arms, reward, encoder, outcome, level, gains, assigned, trust, sure, attendance, hours, cost, prior)
 
 
 def _trusted(factor: float, error: float) -> float:

@@ -1,8 +1,12 @@
 """Which rule decides: chosen by what each would have earned on people it has not seen.
 
 Candidates are fitted on all folds of customers but one and choose for that one; the log says, doubly robust
-(`nba.offpolicy`), what their choices would have earned. The best fixed arm stands until another candidate's lead over
-what stands is larger than its standard error. So where the data cannot tell, everybody gets the arm that did best.
+(`nba.offpolicy`), what their choices would have earned. One stands until another's lead over it is larger than its
+standard error. First the best fixed arm stands, so where the data cannot tell, everybody gets the arm that did best.
+
+Such values are noisy where single outcomes are, and few rows of the log did what a candidate would do. What the gains
+say can be confirmed with far less noise, by all rows at once (`nba.gains.confirmed`). Where it is, beyond doubt, what
+was learned stands first, and another has to lead by more.
 """
 
 from __future__ import annotations
@@ -30,6 +34,10 @@ CANDIDATES: tuple[RuleName, ...] = ("response", "means", "assigned", "learned")
 #: A lead of so many of its standard errors counts.
 LEAST_LEAD = 1.0
 
+#: Gains are confirmed beyond doubt if the factor is so many of its standard errors above 0; a lead over what was
+#: learned then needs as many.
+BEYOND_DOUBT = 2.0
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -45,11 +53,14 @@ class OutOfFold:
 
     Attributes:
         predicted: float64[n, A], expected reward of each arm.
-        chosen: candidate → int32[n], the arm it chooses; hold and the arms themselves are not among them.
+        chosen: candidate → int32[n], the arm it chooses; of "constant" the one that did best on the other folds.
+        confirmed: by how many of its standard errors the assignment confirms the gains, mean of the folds; NaN
+            where there is nothing to confirm.
     """
 
     predicted: Floats
     chosen: Mapping[RuleName, NDArray[np.int32]]
+    confirmed: float
 
 
 def fit(log: Logged, reward: RewardName, config: LearningConfig, *, seed: int, before: Before | None = None) -> Fitted:
@@ -107,15 +118,18 @@ def out_of_fold(
     fold = folds_of(log.customer, config.folds, np.random.default_rng(seed + 1))
     predicted = np.empty((len(log), len(log.arms)))
     chosen: dict[RuleName, NDArray[np.int32]] = {}
+    sure: list[float] = []
     for number in range(config.folds):
         rows = np.flatnonzero(fold == number)
-        fitted = fit(log.take(np.flatnonzero(fold != number)), reward, config, seed=seed, before=before)
-        test = log.take(rows)
+        train, test = log.take(np.flatnonzero(fold != number)), log.take(rows)
+        fitted = fit(train, reward, config, seed=seed, before=before)
         predicted[rows], choices = answers(fitted, test)
-        for name, arm in choices.items():
+        fixed = best_constant(train, train.reward(reward), answers(fitted, train)[0])
+        for name, arm in ("constant", np.where(test.eligible[:, fixed], fixed, 0)), *choices.items():
             chosen.setdefault(name, np.zeros(len(log), dtype=np.int32))[rows] = arm
+        sure.append(fitted.learned.confirmed)
         progress(number + 1)
-    return OutOfFold(predicted, chosen)
+    return OutOfFold(predicted, chosen, float(np.mean(sure)))
 
 
 def answers(fitted: Fitted, log: Logged) -> tuple[Floats, Mapping[RuleName, NDArray[np.int32]]]:
@@ -167,18 +181,23 @@ def earned(log: Logged, reward: Floats, predicted: Floats, arm: NDArray[np.int32
 
 def chosen_rule(log: Logged, reward: Floats, seen: OutOfFold) -> tuple[Rule, Mapping[RuleName, tuple[float, float]]]:
     """The rule that did best, and the lead of each candidate over what stood when it was asked, with its error."""
-    fixed = constants(log)
-    values = [earned(log, reward, seen.predicted, fixed[:, arm]) for arm in range(len(log.arms))]
-    arm = int(np.argmax([one.mean() for one in values]))
-    rule, standing = Rule("constant", arm), values[arm]
+    arm = best_constant(log, reward, seen.predicted)
+    values = {name: earned(log, reward, seen.predicted, chosen) for name, chosen in seen.chosen.items()}
+    sure = seen.confirmed > BEYOND_DOUBT
+    stands: RuleName = "learned" if sure else "constant"
     leads: dict[RuleName, tuple[float, float]] = {}
-    for name in seen.chosen:
-        value = earned(log, reward, seen.predicted, seen.chosen[name])
-        lead, error = _clustered(value - standing, log.customer)
-        leads[name] = lead, error
-        if lead > LEAST_LEAD * error:
-            rule, standing = Rule(name), value
-    return rule, leads
+    for name in values:
+        if name != stands:
+            lead, error = leads[name] = _clustered(values[name] - values[stands], log.customer)
+            if lead > (BEYOND_DOUBT if stands == "learned" and sure else LEAST_LEAD) * error:
+                stands = name
+    return Rule(stands, arm if stands == "constant" else 0), leads
+
+
+def best_constant(log: Logged, reward: Floats, predicted: Floats) -> int:
+    """The arm that would have earned most, where it is eligible, and hold elsewhere; doubly robust."""
+    fixed = constants(log)
+    return int(np.argmax([earned(log, reward, predicted, fixed[:, arm]).mean() for arm in range(len(log.arms))]))
 
 
 def _clustered(values: Floats, customer: NDArray[np.int32]) -> tuple[float, float]:

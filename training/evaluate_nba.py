@@ -22,7 +22,7 @@ from nba.ladder_fitting import fit_ladder
 from nba.learning import LearningConfig
 from nba.logged import Logged, RewardName
 from nba.offpolicy import Estimate, Log, Policy, as_logged, evaluate
-from nba.selection import Fitted, answers, best, constants, earned, fit_selected
+from nba.selection import Fitted, answers, best, best_constant, constants, fit_selected
 from nba.support import calibration, overlap
 from nba.trees import folds_of
 from nba.uplift import Trial, curve, effect, qini
@@ -180,14 +180,14 @@ def answered(
         ladder = fit_ladder(train, outcome[inside]).ladder
         fitted = Fitted(model.learned, model.response)
         expected, _ = answers(fitted, train)
-        worth = [earned(train, outcome[inside], expected, fixed[inside, one]).mean() for one in range(arms)]
+        constant = best_constant(train, outcome[inside], expected)
         fit_seconds += time.perf_counter() - started
         started = time.perf_counter()
         predicted[outside], choices = answers(fitted, test)
         response[outside] = model.response.of_arms(model.learned.encoder.matrix(test.crowd))
         arm["learned"][outside] = best(model.values(test.crowd), log.arms, test.eligible)
         arm["response"][outside] = choices["response"]
-        arm["best_constant"][outside] = fixed[outside, int(np.argmax(worth))]
+        arm["best_constant"][outside] = fixed[outside, constant]
         arm["ladder"][outside] = ladder.choose(log.arms, test.crowd, test.eligible)[0]
         score_seconds += time.perf_counter() - started
         deciders.append(model.rule.name)
