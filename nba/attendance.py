@@ -75,13 +75,13 @@ class Attendance:
     level: Floats
     trees: str | None
     told: bool = True
-    _booster: Booster | None = field(init=False, repr=False, compare=False, default=None)
+    booster: Booster | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
         if self.trees is not None:
             from lightgbm import Booster
 
-            object.__setattr__(self, "_booster", Booster(model_str=self.trees))
+            object.__setattr__(self, "booster", Booster(model_str=self.trees))
 
     def chance(self, matrix: Floats, crowd: Crowd) -> Floats:
         """float64[n, C + 1], of a contact on each channel at an average hour; the last column is 1.
@@ -94,13 +94,28 @@ class Attendance:
         out = np.ones((n, c + 1))
         if not self.told or c == 0:
             return out
-        if self._booster is None:
+        if self.booster is None:
             out[:, :c] = self.mean[:c]
             return out
         rows = _rows(matrix, own_numbers(crowd, self.channels, self.mean), np.arange(c))
-        chances = np.asarray(self._booster.predict(rows, num_threads=1)).reshape(n, c)
+        chances = np.asarray(self.booster.predict(rows, num_threads=1)).reshape(n, c)
         out[:, :c] = np.clip(chances * self.level, LOWEST, HIGHEST)
         return out
+
+
+def chance_on(model: Attendance, matrix: Floats, crowd: Crowd, channel: NDArray[np.int32]) -> Floats:
+    """float64[n], as `Attendance.chance`, of each customer on one channel only; 1 where it is -1."""
+    c = len(model.channels)
+    out = np.append(model.mean[:c], 1.0)[channel]
+    if not model.told or c == 0:
+        return np.ones(len(channel))
+    rows = np.flatnonzero(channel >= 0)
+    if model.booster is not None and len(rows):
+        own = own_numbers(crowd, model.channels, model.mean)[rows, channel[rows]]
+        columns = np.hstack([matrix[rows], own, np.eye(c)[channel[rows]]])
+        chances = np.asarray(model.booster.predict(columns, num_threads=1))
+        out[rows] = np.clip(chances * model.level[channel[rows]], LOWEST, HIGHEST)
+    return out
 
 
 def untold(channels: tuple[str, ...]) -> Attendance:

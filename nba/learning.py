@@ -20,7 +20,7 @@ from pydantic import Field
 
 from features.config import Config
 from nba.arms import Arms
-from nba.attendance import Attendance, fit_attendance, levelled, unlogged, untold
+from nba.attendance import Attendance, chance_on, fit_attendance, levelled, unlogged, untold
 from nba.costs import contact_costs
 from nba.crowd import Floats, rows_of
 from nba.encoding import Encoder
@@ -124,8 +124,10 @@ def learn(
     seen = cross_fitted(matrix, target, log.customer, folds=config.folds, seed=seed)
     level = (float(seen.mean()), max(float(seen.std()), 1e-9)) if len(seen) else (0.0, 1.0)
 
-    dose = attendance.chance(matrix, log.crowd)[rows, channel]
-    dose = dose * hours.lift(log.crowd)[rows, channel, np.maximum(log.cell, 0)]
+    dose = (
+        chance_on(attendance, matrix, log.crowd, channel)
+        * hours.lift(log.crowd)[rows, channel, np.maximum(log.cell, 0)]
+    )
     dose = np.where(action < 0, 0.0, np.minimum(dose, 1.0))
     own = own_numbers(log.crowd, arms.actions)
     thought = np.append(prior, 0.0)[action]
@@ -168,7 +170,7 @@ def _attending(
     attendance = fit_attendance(
         matrix[sent], rows_of(log.crowd, sent), channels, channel[sent], answered[sent], seed=seed
     )
-    expected = attendance.chance(matrix, log.crowd)[np.arange(len(log)), channel]
-    hours = fit_hours(contacts_of(log, answered, np.where(channel < 0, 1.0, expected)), channels)
+    expected = chance_on(attendance, matrix, log.crowd, channel)
+    hours = fit_hours(contacts_of(log, answered, expected), channels)
     lift = hours.lift(log.crowd)[np.arange(len(log)), channel, np.maximum(log.cell, 0)]
     return levelled(attendance, channel[sent], answered[sent], (expected * lift)[sent]), hours, answered

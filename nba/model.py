@@ -40,6 +40,40 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class Looked:
+    """What a model makes of n customers, whatever rule decides.
+
+    Attributes:
+        matrix: float64[n, F], encoded.
+        outcome: float64[n], m(x).
+        columns: float64[n, 1 + F], what gains are predicted from.
+        own: float64[n, K, …], contacts with each action of late.
+        attend: float64[n, C + 1]; lift: float32[n, C + 1, HOUR_CELLS]; see `nba.values.Values`.
+    """
+
+    matrix: Floats
+    outcome: Floats
+    columns: Floats
+    own: Floats
+    attend: Floats
+    lift: NDArray[np.float32]
+
+
+def look(learned: Learned, crowd: Crowd) -> Looked:
+    """Look at customers, once for all rules."""
+    matrix = learned.encoder.matrix(crowd)
+    outcome = learned.outcome.predict(matrix)
+    return Looked(
+        matrix,
+        outcome,
+        learned.levelled(matrix, outcome),
+        own_numbers(crowd, learned.arms.actions),
+        learned.attendance.chance(matrix, crowd),
+        learned.hours.lift(crowd),
+    )
+
+
+@dataclass(frozen=True)
 class DecisionModel:
     """Implements `nba.values.ValueModel`.
 
@@ -62,22 +96,23 @@ class DecisionModel:
 
     def values(self, crowd: Crowd) -> Values:
         """What each arm would be worth; see `nba.values.Values`."""
-        learned, n = self.learned, len(crowd)
-        matrix = learned.encoder.matrix(crowd)
-        outcome = learned.outcome.predict(matrix)
-        columns = learned.levelled(matrix, outcome)
+        return self.values_of(look(self.learned, crowd))
+
+    def values_of(self, looked: Looked) -> Values:
+        """The same of customers who were looked at."""
+        learned, n = self.learned, len(looked.matrix)
         gains = learned.assigned if self.rule.name == "assigned" else learned.gains
         gains = replace(gains, personal=False) if self.rule.name == "means" else gains
-        gain, error = gains.predict(columns, own_numbers(crowd, self.arms.actions))
+        gain, error = gains.predict(looked.columns, looked.own)
         return Values(
-            base=outcome + gains.missed(columns),
+            base=looked.outcome + gains.missed(looked.columns),
             gain=gain + learned.prior,
             gain_error=error,
-            attend=learned.attendance.chance(matrix, crowd),
-            lift=learned.hours.lift(crowd),
+            attend=looked.attend,
+            lift=looked.lift,
             cost=learned.cost,
             attention=np.repeat(self.attention[None], n, axis=0),
-            preference=self._preference(matrix, n),
+            preference=self._preference(looked.matrix, n),
         )
 
     def _preference(self, matrix: Floats, n: int) -> Floats | None:

@@ -23,7 +23,7 @@ from nba.crowd import Floats
 from nba.gains import own_numbers
 from nba.learning import Before, Learned, LearningConfig, learn
 from nba.logged import Logged, RewardName
-from nba.model import DecisionModel, Rule, RuleName
+from nba.model import DecisionModel, Rule, RuleName, look
 from nba.response import Response, fit_response
 from nba.trees import folds_of
 from nba.values import Values
@@ -137,10 +137,11 @@ def answers(fitted: Fitted, log: Logged) -> tuple[Floats, Mapping[RuleName, NDAr
     nothing = np.zeros(len(log.arms.channels) + 1)
     choices: dict[RuleName, NDArray[np.int32]] = {}
     predicted = np.zeros((len(log), len(log.arms)))
+    looked = look(fitted.learned, log.crowd)
     for name in CANDIDATES:
         if name == "assigned" and np.isnan(fitted.learned.trust):
             continue  # the same as learned
-        values = DecisionModel(fitted.learned, fitted.response, nothing, Rule(name)).values(log.crowd)
+        values = DecisionModel(fitted.learned, fitted.response, nothing, Rule(name)).values_of(looked)
         choices[name] = best(values, log.arms, log.eligible)
         if name == "learned":
             predicted = values.base[:, None] + incremental(values, log.arms)

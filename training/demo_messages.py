@@ -55,7 +55,7 @@ def add_messages(folder: Path, *, seed: int = 0) -> None:
     ids = dict(zip(made_up["customer_id"], customers["customer_id"], strict=True))
     late = (messages["sent_at"].max() + WINDOW - end) // timedelta(weeks=1) + 1  # whole weeks keep hours and weekdays
     moments = messages.select_dtypes("datetimetz").columns
-    shifted = {name: messages[name] - timedelta(weeks=int(late)) for name in moments}
+    shifted = {str(name): messages[name] - timedelta(weeks=int(late)) for name in moments}
     messages = messages.assign(customer_id=messages["customer_id"].map(ids), **shifted)
     messages.to_parquet(folder / "messages.parquet", index=False)
     for name in ("timezone", "consents", "reachable"):
