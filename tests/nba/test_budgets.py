@@ -117,7 +117,7 @@ def test_where_crowds_are_alike_the_plan_is_still_near_the_best(seed: int) -> No
     rng = np.random.default_rng(seed)
     kinds = rng.integers(1, 6, (6, 4))
     value = np.concatenate([np.zeros((1000, 1)), kinds[rng.integers(0, 6, 1000)]], axis=1)
-    weight = [[0.0, 1, 1, 1, 1], [0, 1, 1, 0, 0], [0, 0, 1, 2, 0], [0, 2, 0, 0, 1]]
+    weight: list[list[float]] = [[0, 1, 1, 1, 1], [0, 1, 1, 0, 0], [0, 0, 1, 2, 0], [0, 2, 0, 0, 1]]
     limit = np.floor(np.sum(weight, axis=1) * 1000 * rng.uniform(0.05, 0.2, 4))
     done = planned(value, budgets(limit.tolist(), weight))
     assert done.gap < 0.003
