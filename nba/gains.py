@@ -69,26 +69,35 @@ class Gains:
         width = self.private.shape[1]
         object.__setattr__(self, "_slopes", (self.private + self.shared[:width]).T)
 
-    def predict(self, matrix: Floats, own: Floats) -> tuple[Floats, Floats]:
-        """Gain and its standard error, float64[n, K] each.
+    def predict(self, matrix: Floats, own: Floats) -> Floats:
+        """Gain of every action, float64[n, K].
 
         Args:
             matrix: float64[n, F], φ.
             own: float64[n, K, len(OWN)], from `own_numbers`.
         """
-        n, k = own.shape[:2]
         if not self.personal:
-            error = np.sqrt(self.covariance[:, 0, 0])
-            return np.repeat(self.mean[None], n, axis=0), np.repeat(error[None], n, axis=0)
-        width = matrix.shape[1]
-        gain = self.mean + matrix @ self._slopes + own @ self.shared[width:]
-        error = np.empty((n, k))
-        rows = np.ones((n, 1 + width + own.shape[2]))
-        rows[:, 1 : 1 + width] = matrix
-        for action in range(k):
-            rows[:, 1 + width :] = own[:, action]
-            error[:, action] = np.einsum("ij,ij->i", rows @ self.covariance[action], rows)
-        return gain, np.sqrt(np.maximum(error, 0.0))
+            return np.repeat(self.mean[None], len(matrix), axis=0)
+        gain: Floats = self.mean + matrix @ self._slopes + own @ self.shared[matrix.shape[1] :]
+        return gain
+
+    def errors(self, matrix: Floats, own: Floats, action: NDArray[np.integer]) -> Floats:
+        """Standard error of the gain of one action each, float64[n]: all of them would cost more than all else.
+
+        Args:
+            matrix: float64[n, F], φ.
+            own: float64[n, K, len(OWN)].
+            action: int[n], which.
+        """
+        if not self.personal:
+            error: Floats = np.sqrt(self.covariance[action, 0, 0])
+            return error
+        error = np.empty(len(action))
+        for one in set(action.tolist()):
+            mine = action == one
+            rows = np.hstack([np.ones((int(mine.sum()), 1)), matrix[mine], own[mine, one]])
+            error[mine] = np.einsum("ij,ij->i", rows @ self.covariance[one], rows)
+        return np.sqrt(np.maximum(error, 0.0))
 
     def missed(self, matrix: Floats) -> Floats:
         """float64[n], what is to be added to m(x) for the outcome on hold."""
@@ -202,7 +211,7 @@ def fit_gains(
                 best, lowest = penalties, loss
     unseen = np.empty((len(matrix), k))
     for one, part in zip(rows, parts, strict=True):
-        unseen[one], _ = _gains(whole - part, best).predict(matrix[one], own[one])
+        unseen[one] = _gains(whole - part, best).predict(matrix[one], own[one])
     return CrossFitted(_gains(whole, best), unseen)
 
 

@@ -103,11 +103,14 @@ class DecisionModel:
         learned, n = self.learned, len(looked.matrix)
         gains = learned.assigned if self.rule.name == "assigned" else learned.gains
         gains = replace(gains, personal=False) if self.rule.name == "means" else gains
-        gain, error = gains.predict(looked.columns, looked.own)
+
+        def gain_error(rows: NDArray[np.int64], action: NDArray[np.integer]) -> Floats:
+            return gains.errors(looked.columns[rows], looked.own[rows], action)
+
         return Values(
             base=looked.outcome + gains.missed(looked.columns),
-            gain=gain + learned.prior,
-            gain_error=error,
+            gain=gains.predict(looked.columns, looked.own) + learned.prior,
+            gain_error=gain_error,
             attend=looked.attend,
             lift=looked.lift,
             cost=learned.cost,

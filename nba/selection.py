@@ -119,6 +119,7 @@ def out_of_fold(
     predicted = np.empty((len(log), len(log.arms)))
     chosen: dict[RuleName, NDArray[np.int32]] = {}
     sure: list[float] = []
+    asked: list[set[RuleName]] = []
     for number in range(config.folds):
         rows = np.flatnonzero(fold == number)
         train, test = log.take(np.flatnonzero(fold != number)), log.take(rows)
@@ -128,8 +129,10 @@ def out_of_fold(
         for name, arm in ("constant", np.where(test.eligible[:, fixed], fixed, 0)), *choices.items():
             chosen.setdefault(name, np.zeros(len(log), dtype=np.int32))[rows] = arm
         sure.append(fitted.learned.confirmed)
+        asked.append(set(choices))
         progress(number + 1)
-    return OutOfFold(predicted, chosen, float(np.mean(sure)))
+    everywhere = {name: arm for name, arm in chosen.items() if all(name in names | {"constant"} for names in asked)}
+    return OutOfFold(predicted, everywhere, float(np.mean(sure)))
 
 
 def answers(fitted: Fitted, log: Logged) -> tuple[Floats, Mapping[RuleName, NDArray[np.int32]]]:
@@ -196,9 +199,14 @@ def chosen_rule(log: Logged, reward: Floats, seen: OutOfFold) -> tuple[Rule, Map
 
 
 def best_constant(log: Logged, reward: Floats, predicted: Floats) -> int:
-    """The arm that would have earned most, where it is eligible, and hold elsewhere; doubly robust."""
-    fixed = constants(log)
-    return int(np.argmax([earned(log, reward, predicted, fixed[:, arm]).mean() for arm in range(len(log.arms))]))
+    """The arm that would have earned most, where it is eligible, and hold elsewhere; doubly robust.
+
+    Only of those that were tried: of others nothing but the model would speak.
+    """
+    fixed, tried = constants(log), np.unique(log.arm)
+    if not len(tried):
+        return 0
+    return int(tried[np.argmax([earned(log, reward, predicted, fixed[:, arm]).mean() for arm in tried])])
 
 
 def _clustered(values: Floats, customer: NDArray[np.int32]) -> tuple[float, float]:
@@ -215,6 +223,6 @@ def _attention(log: Logged, model: DecisionModel) -> Floats:
     attend = learned.attendance.chance(matrix, log.crowd)[rows, channel]
     attend = attend * learned.hours.lift(log.crowd)[rows, channel, np.maximum(log.cell, 0)]
     columns = learned.levelled(matrix, learned.outcome.predict(matrix))
-    gain, _ = learned.gains.predict(columns, own_numbers(log.crowd, log.arms.actions))
+    gain = learned.gains.predict(columns, own_numbers(log.crowd, log.arms.actions))
     worth = attend * (gain + learned.prior)[rows, action] - learned.cost[log.arm]
     return attention_prices(log, attend, worth)

@@ -10,6 +10,7 @@ contact costs and less the margin that is lost because each contact tires people
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,7 +34,8 @@ class Values:
     Attributes:
         base: float64[n], expected value if nothing is sent.
         gain: float64[n, K], what an attended contact adds in expectation.
-        gain_error: float64[n, K], standard error of ``gain``.
+        gain_error: tells the standard error of ``gain``, float64[r], of r customers (rows, int64[r]) and one action each
+            (int[r]): it takes more than the gains themselves, and only that of the chosen action is asked for.
         attend: float64[n, C + 1], chance that a contact is attended, at an average hour; the last column is for arms
             without a channel.
         lift: float32[n, C + 1, HOUR_CELLS], by how much an hour raises that chance; 1 on average over the hours.
@@ -45,7 +47,7 @@ class Values:
 
     base: Floats
     gain: Floats
-    gain_error: Floats
+    gain_error: Callable[[NDArray[np.int64], NDArray[np.integer]], Floats]
     attend: Floats
     lift: NDArray[np.float32]
     cost: Floats

@@ -31,7 +31,7 @@ class Weighed:
         gain: float64[n, K], as the model says, but of a deeper offer not less than of a lesser one.
         value: float64[n, A], incremental value at the best slot; 0 for hold. Also told of arms that are not open, as of
             an average hour.
-        error: float64[n, A], its standard error.
+        chance: float32[n, A], lift at the best slot, what waiting takes included; 1 where there is none.
         slot: int16[n, A], the best open slot; -1 where there is none, and for hold.
         codes: int8[n, A] of `nba.codes.Code`; 0: open.
     """
@@ -42,7 +42,7 @@ class Weighed:
     values: Values
     gain: Floats
     value: Floats
-    error: Floats
+    chance: NDArray[np.float32]
     slot: NDArray[np.int16]
     codes: NDArray[np.int8]
 
@@ -73,9 +73,8 @@ def weigh(crowd: Crowd, menu: Menu, openings: Openings, values: Values, codes: N
     attended = values.attend[:, menu.channel] * chance
     # Hold has the last action (-1) here, and no channel; its column is written over.
     value = gain[:, menu.arms.action] * attended - values.cost - values.attention[:, menu.channel]
-    error = values.gain_error[:, menu.arms.action] * attended
-    value[:, 0] = error[:, 0] = 0.0
-    return Weighed(crowd, menu, openings, values, gain, value, error, slot, codes)
+    value[:, 0] = 0.0
+    return Weighed(crowd, menu, openings, values, gain, value, chance, slot, codes)
 
 
 def at_slots(weighed: Weighed, arm: Ints, slot: NDArray[np.int16]) -> tuple[Floats, Floats]:
@@ -87,21 +86,24 @@ def at_slots(weighed: Weighed, arm: Ints, slot: NDArray[np.int16]) -> tuple[Floa
         slot: int16[n], -1 for hold.
     """
     everybody = np.arange(len(arm))
-    value, error = weighed.value[everybody, arm], weighed.error[everybody, arm]
-    other = np.flatnonzero(slot != weighed.slot[everybody, arm])
-    if not len(other):
-        return value, error
     menu, values = weighed.menu, weighed.values
-    arms, channel = arm[other], menu.channel[arm[other]]
-    time, cell = weighed.openings.grid.time[other, slot[other]], weighed.openings.grid.cell[other, slot[other]]
-    chance = values.lift[other, channel, cell].copy()
-    for place in set(menu.action[arms].tolist()):
-        mine = menu.action[arms] == place
-        chance[mine] *= _faded(menu.actions[place], place, weighed.openings, other[mine], time[mine])
-    attended = values.attend[other, channel] * chance
-    gain = weighed.gain[other, menu.arms.action[arms]]
-    value[other] = gain * attended - values.cost[arms] - values.attention[other, channel]
-    error[other] = values.gain_error[other, menu.arms.action[arms]] * attended
+    value = weighed.value[everybody, arm]
+    attended = values.attend[everybody, menu.channel[arm]] * weighed.chance[everybody, arm]
+    other = np.flatnonzero(slot != weighed.slot[everybody, arm])
+    if len(other):
+        arms, channel = arm[other], menu.channel[arm[other]]
+        time, cell = weighed.openings.grid.time[other, slot[other]], weighed.openings.grid.cell[other, slot[other]]
+        chance = values.lift[other, channel, cell].copy()
+        for place in set(menu.action[arms].tolist()):
+            mine = menu.action[arms] == place
+            chance[mine] *= _faded(menu.actions[place], place, weighed.openings, other[mine], time[mine])
+        attended[other] = values.attend[other, channel] * chance
+        gain = weighed.gain[other, menu.arms.action[arms]]
+        value[other] = gain * attended[other] - values.cost[arms] - values.attention[other, channel]
+    error = np.zeros(len(arm))
+    sent = np.flatnonzero(arm > 0)
+    if len(sent):
+        error[sent] = values.gain_error(sent, menu.arms.action[arm[sent]]) * attended[sent]
     return value, error
 
 

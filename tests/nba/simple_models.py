@@ -53,7 +53,7 @@ class PriorModel:
         return Values(
             base=np.full(n, self.base),
             gain=np.tile(np.array(gain, dtype=np.float64), (n, 1)),
-            gain_error=np.full((n, len(gain)), 0.1),
+            gain_error=lambda rows, action: np.full(len(rows), 0.1),
             attend=np.tile(np.array([*(self.attend.get(name, 0.2) for name in arms.channels), 0.2]), (n, 1)),
             lift=lift,
             cost=self.config.contact_costs(arms),
@@ -79,8 +79,12 @@ class TableModel:
         """The rows of the customers of a crowd."""
         place = {identifier: row for row, identifier in enumerate(self.ids)}
         rows = np.array([place[identifier] for identifier in crowd.ids], dtype=np.int64)
-        per_customer = ("base", "gain", "gain_error", "attend", "lift", "attention")
-        return replace(self.table, **{name: getattr(self.table, name)[rows] for name in per_customer})
+        per_customer = ("base", "gain", "attend", "lift", "attention")
+        return replace(
+            self.table,
+            gain_error=lambda some, action: self.table.gain_error(rows[some], action),
+            **{name: getattr(self.table, name)[rows] for name in per_customer},
+        )
 
     @staticmethod
     def random(config: NbaConfig, ids: Sequence[str], seed: int) -> TableModel:
@@ -88,10 +92,11 @@ class TableModel:
         arms, n, rng = config.arms, len(ids), np.random.default_rng(seed)
         actions, columns = len(arms.actions), len(arms.channels) + 1
         lift = rng.uniform(0.5, 1.5, (n, columns, HOUR_CELLS)).astype(np.float32)
+        base, gain, error = rng.uniform(0, 5, n), rng.normal(0.8, 1.0, (n, actions)), rng.uniform(0, 0.5, (n, actions))
         table = Values(
-            base=rng.uniform(0, 5, n),
-            gain=rng.normal(0.8, 1.0, (n, actions)),
-            gain_error=rng.uniform(0.0, 0.5, (n, actions)),
+            base=base,
+            gain=gain,
+            gain_error=lambda rows, action: error[rows, action],
             attend=rng.uniform(0.0, 0.4, (n, columns)),
             lift=lift,
             cost=config.contact_costs(arms),
