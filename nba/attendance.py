@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.slots import CHANNELS
-from nba.crowd import Crowd, Floats
+from nba.crowd import Crowd, Floats, rows_of
+from nba.trees import folds_of
 
 if TYPE_CHECKING:
     from lightgbm import Booster
@@ -118,6 +119,40 @@ def chance_on(model: Attendance, matrix: Floats, crowd: Crowd, channel: NDArray[
     return out
 
 
+def unseen_chances(
+    matrix: Floats,
+    crowd: Crowd,
+    channels: tuple[str, ...],
+    channel: NDArray[np.int32],
+    attended: NDArray[np.bool_],
+    customer: NDArray[np.int32],
+    *,
+    folds: int,
+    seed: int,
+) -> Floats:
+    """float64[n]: the chance of each contact by models that have not seen what its customer attended.
+
+    A model knows its own training rows: whoever attended gets the higher chance. Were gains learned from such chances,
+    whatever goes with attending would look like its effect.
+
+    Args:
+        matrix, crowd, channels, channel, attended, seed: as of `fit_attendance`.
+        customer: int32[n], whose contact it is.
+        folds: of customers.
+    """
+    fold = folds_of(customer, folds, np.random.default_rng(seed))
+    out = np.empty(len(channel))
+    for number in range(folds):
+        inside, outside = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        if not len(inside):  # there is but one customer
+            inside = outside
+        model = fit_attendance(
+            matrix[inside], rows_of(crowd, inside), channels, channel[inside], attended[inside], seed=seed + number
+        )
+        out[outside] = chance_on(model, matrix[outside], rows_of(crowd, outside), channel[outside])
+    return out
+
+
 def untold(channels: tuple[str, ...]) -> Attendance:
     """Of a log with nothing to tell channels and hours apart by: every contact counts as attended."""
     return Attendance(channels, np.ones(len(channels) + 1), np.ones(len(channels)), None, told=False)
@@ -143,7 +178,8 @@ def levelled(
     happened = np.bincount(channel, weights=attended, minlength=c)[:c]
     told = np.bincount(channel, weights=expected, minlength=c)[:c]
     level = (happened + SHRINK) / (told + SHRINK)
-    return replace(model, mean=model.mean * np.append(level, 1.0), level=model.level * level)
+    mean = np.minimum(model.mean * np.append(level, 1.0), 1.0)
+    return replace(model, mean=mean, level=model.level * level)
 
 
 def fit_attendance(

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from features.config import Config
 from nba.arms import Arms
-from nba.attendance import Attendance, chance_on, fit_attendance, levelled, unlogged, untold
+from nba.attendance import Attendance, chance_on, fit_attendance, levelled, unlogged, unseen_chances, untold
 from nba.costs import contact_costs
 from nba.crowd import Floats, rows_of
 from nba.encoding import Encoder
@@ -111,24 +111,18 @@ def learn(
     prior = np.zeros(len(arms.actions)) if before is None else before.gain
     encoder = Encoder.fit(log.crowd)
     matrix = encoder.matrix(log.crowd)
-    action, channel = arms.action[log.arm], arms.channel[log.arm]
-    attendance, hours, answered = _attending(log, matrix, config, seed)
+    action = arms.action[log.arm]
+    attendance, hours, chances, answered = _attending(log, matrix, config, seed)
 
     cost = contact_costs(log) if reward == "value" else np.zeros(len(arms))
     if reward == "value" and before is not None:
         cost = np.where(np.bincount(log.arm, minlength=len(arms)) > 0, cost, before.cost)
-    target = log.reward(reward) + cost[log.arm]
-    if len(target):
-        target = np.minimum(target, np.quantile(target, config.cut))
+    target = _cut(log.reward(reward) + cost[log.arm], config.cut)
     outcome = fit_trees(matrix, target, seed=seed)
     seen = cross_fitted(matrix, target, log.customer, folds=config.folds, seed=seed)
     level = (float(seen.mean()), max(float(seen.std()), 1e-9)) if len(seen) else (0.0, 1.0)
 
-    dose = (
-        chance_on(attendance, matrix, log.crowd, channel)
-        * hours.lift(log.crowd)[rows, channel, np.maximum(log.cell, 0)]
-    )
-    dose = np.where(action < 0, 0.0, np.minimum(dose, 1.0))
+    dose = np.where(action < 0, 0.0, np.minimum(chances, 1.0))
     own = own_numbers(log.crowd, arms.actions)
     thought = np.append(prior, 0.0)[action]
     columns = np.column_stack([(seen - level[0]) / level[1], matrix])
@@ -146,6 +140,12 @@ def learn(
     return Learned(arms, reward, encoder, outcome, level, gains, assigned, trust, sure, attendance, hours, cost, prior)
 
 
+def _cut(target: Floats, at: float) -> Floats:
+    """Without what lies above a quantile; where that is 0, what is above it is rare, but all there is to learn from."""
+    highest = float(np.quantile(target, at)) if len(target) else 0.0
+    return np.minimum(target, highest) if highest > 0 else target
+
+
 def _trusted(factor: float, error: float) -> float:
     """The factor as drawn to 1, what it is if whether a contact was attended is chance: a normal prior of `DOUBT`."""
     known = 1 / error**2 if error > 0 else 0.0
@@ -154,23 +154,26 @@ def _trusted(factor: float, error: float) -> float:
 
 def _attending(
     log: Logged, matrix: Floats, config: LearningConfig, seed: int
-) -> tuple[Attendance, HourModel, NDArray[np.bool_] | None]:
-    """Who attends on which channel, at which hours, and which contacts were attended, bool[n].
+) -> tuple[Attendance, HourModel, Floats, NDArray[np.bool_] | None]:
+    """Who attends on which channel, and at which hours.
 
-    A log that knows one channel and one hour cannot tell these apart from the action: None.
+    Also the chance of each contact to be attended, float64[n], of models that have not seen its customer; and which
+    were, bool[n]. A log that knows one channel and one hour cannot tell these apart from the action: None.
     """
     channels = log.arms.channels
     channel = log.arms.channel[log.arm]
     sent = np.flatnonzero((log.arm > 0) & (channel >= 0))
-    if not len(sent):
-        return unlogged(channels), indifferent(channels), None
     answered = attended(log)
+    if not len(sent):
+        model = unlogged(channels)
+        return model, indifferent(channels), chance_on(model, matrix, log.crowd, channel), None
     if (len(np.unique(channel[sent])) == 1 and len(np.unique(log.cell[sent])) == 1) or not answered[sent].any():
-        return untold(channels), indifferent(channels), None
-    attendance = fit_attendance(
-        matrix[sent], rows_of(log.crowd, sent), channels, channel[sent], answered[sent], seed=seed
-    )
-    expected = chance_on(attendance, matrix, log.crowd, channel)
+        return untold(channels), indifferent(channels), np.ones(len(log)), None
+    rows = matrix[sent], rows_of(log.crowd, sent), channels, channel[sent], answered[sent]
+    attendance = fit_attendance(*rows, seed=seed)
+    expected = np.ones(len(log))
+    expected[sent] = unseen_chances(*rows, log.customer[sent], folds=config.folds, seed=seed)
     hours = fit_hours(contacts_of(log, answered, expected), channels)
-    lift = hours.lift(log.crowd)[np.arange(len(log)), channel, np.maximum(log.cell, 0)]
-    return levelled(attendance, channel[sent], answered[sent], (expected * lift)[sent]), hours, answered
+    expected *= hours.lift(log.crowd)[np.arange(len(log)), channel, np.maximum(log.cell, 0)]
+    attendance = levelled(attendance, channel[sent], answered[sent], expected[sent])
+    return attendance, hours, expected * np.append(attendance.level, 1.0)[channel], answered
