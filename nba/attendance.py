@@ -66,7 +66,7 @@ class Attendance:
         channels: names of C channels.
         mean: float64[C + 1], share of contacts that were attended, shrunk to that of all channels; the last one is 1:
             where the channel is part of the action, whether it is attended is part of its gain.
-        level: float64[C], what makes the model's chances right on average over each channel's contacts.
+        level: float64[C], what makes the trees' chances right on average over each channel's contacts.
         trees: the model as LightGBM text, or None where there were too few contacts.
         told: whether the log drew channels and hours at all; where not, every chance is 1, so gains are per contact.
     """
@@ -163,23 +163,27 @@ def unlogged(channels: tuple[str, ...]) -> Attendance:
     return Attendance(channels, np.append(np.full(len(channels), USUAL), 1.0), np.ones(len(channels)), None)
 
 
-def levelled(
-    model: Attendance, channel: NDArray[np.int32], attended: NDArray[np.bool_], expected: Floats
-) -> Attendance:
-    """The model with chances that, times the lift of the hours, are right on average over each channel's contacts.
+def level_of(
+    channels: int, channel: NDArray[np.int32], attended: NDArray[np.bool_], expected: Floats
+) -> NDArray[np.float64]:
+    """By what factor more was attended than expected, float64[C], drawn to 1.
 
     Args:
-        model: to be corrected.
+        channels: C of them.
         channel: int32[n] of contacts that were sent.
         attended: bool[n], what came of them.
-        expected: float64[n], what the model and the hours made one expect.
+        expected: float64[n], what a model and the hours made one expect.
     """
-    c = len(model.channels)
-    happened = np.bincount(channel, weights=attended, minlength=c)[:c]
-    told = np.bincount(channel, weights=expected, minlength=c)[:c]
-    level = (happened + SHRINK) / (told + SHRINK)
-    mean = np.minimum(model.mean * np.append(level, 1.0), 1.0)
-    return replace(model, mean=mean, level=model.level * level)
+    happened = np.bincount(channel, weights=attended, minlength=channels)
+    told = np.bincount(channel, weights=expected, minlength=channels)
+    return np.asarray((happened + SHRINK) / (told + SHRINK), dtype=np.float64)
+
+
+def levelled(model: Attendance, level: Floats) -> Attendance:
+    """The model with its chances times a factor, float64[C], so that with the lift of hours they are right on average."""
+    if model.trees is not None:  # they know each customer's rate as shrunk to the mean: it must stay what it was
+        return replace(model, level=model.level * level)
+    return replace(model, mean=np.minimum(model.mean * np.append(level, 1.0), 1.0))
 
 
 def fit_attendance(

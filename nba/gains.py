@@ -37,7 +37,7 @@ RECENT_DAYS = 14.0
 SHARED = (300.0, 3_000.0, 30_000.0, 300_000.0)
 PRIVATE = (3_000.0, 30_000.0, 300_000.0, 3e6)
 #: … and of the actions' means towards that of all: contacts by which they are drawn to it.
-MEANS = 30.0
+MEANS = 300.0
 #: What takes up the base is hardly held back.
 BASE = 1.0
 

@@ -20,7 +20,16 @@ from pydantic import Field
 
 from features.config import Config
 from nba.arms import Arms
-from nba.attendance import Attendance, chance_on, fit_attendance, levelled, unlogged, unseen_chances, untold
+from nba.attendance import (
+    Attendance,
+    chance_on,
+    fit_attendance,
+    level_of,
+    levelled,
+    unlogged,
+    unseen_chances,
+    untold,
+)
 from nba.costs import contact_costs
 from nba.crowd import Floats, rows_of
 from nba.encoding import Encoder
@@ -37,7 +46,7 @@ DOUBT = 0.35
 class LearningConfig(Config):
     """How the model of decisions is learned."""
 
-    cut: float = Field(0.999, gt=0.5, le=1)
+    cut: float = Field(0.99, gt=0.5, le=1)
     """Outcomes above this quantile count as it, when gains are learned: one huge order is no effect."""
     folds: int = Field(3, ge=2, le=20)
     """Of customers, for the outcome model under the gains, and for choosing what decides."""
@@ -175,5 +184,5 @@ def _attending(
     expected[sent] = unseen_chances(*rows, log.customer[sent], folds=config.folds, seed=seed)
     hours = fit_hours(contacts_of(log, answered, expected), channels)
     expected *= hours.lift(log.crowd)[np.arange(len(log)), channel, np.maximum(log.cell, 0)]
-    attendance = levelled(attendance, channel[sent], answered[sent], expected[sent])
-    return attendance, hours, expected * np.append(attendance.level, 1.0)[channel], answered
+    level = level_of(len(channels), channel[sent], answered[sent], expected[sent])
+    return levelled(attendance, level), hours, expected * np.append(level, 1.0)[channel], answered
