@@ -180,7 +180,7 @@ def level_of(
 
 
 def levelled(model: Attendance, level: Floats) -> Attendance:
-    """The model with its chances times a factor, float64[C], so that with the lift of hours they are right on average."""
+    """The model with its chances times a factor, float64[C], which makes them right on average with the lift of hours."""
     if model.trees is not None:  # they know each customer's rate as shrunk to the mean: it must stay what it was
         return replace(model, level=model.level * level)
     return replace(model, mean=np.minimum(model.mean * np.append(level, 1.0), 1.0))

@@ -163,7 +163,7 @@ def _numbers(crowd: Crowd) -> Iterator[tuple[str, Floats]]:
 def _other_numbers(crowd: Crowd, wanted: Container[str] | None = None) -> Iterator[tuple[str, Floats]]:
     """Attributes and the clock; attributes only if they are wanted."""
     for name, column in crowd.attributes.items():
-        if wanted is not None and name not in wanted:
+        if (wanted is not None and name not in wanted) or name in crowd.names:  # the state wins: `Crowd.columns`
             continue
         if isinstance(column, Number):
             yield name, column.values
