@@ -212,18 +212,18 @@ class _Table:
         return ~contained if term.negated else contained
 
     def _likeness(self, term: Likeness) -> Mask:
-        found, pattern = self._find(term.column), term.pattern.value
-        if not isinstance(found, Text) or not isinstance(pattern, str):
+        found, like = self._find(term.column), term.pattern.value
+        if not isinstance(found, Text) or not isinstance(like, str):
             message = f"{term.column.name} is {_KINDS[type(found)]}: like is for text"
             raise FilterError(message, self.text, term.column.position)
-        matches = _pattern(pattern, ignore_case=term.ignore_case).match
+        matches = pattern_of(like, ignore_case=term.ignore_case).match
         # One place more than there are values, for the code -1 of null.
         chosen = np.zeros(len(found.values) + 1, dtype=np.bool_)
         chosen[:-1] = [(matches(value) is not None) != term.negated for value in found.values[:]]
         return chosen[found.codes]
 
     def _moment(self, literal: Value) -> int:
-        moment = _microseconds(str(literal.value))
+        moment = moment_of(str(literal.value))
         if moment is None:
             message = f"{abridged(literal.source)} is not a time: write '2026-01-31' or '2026-01-31T09:00:00Z'"
             raise FilterError(message, self.text, literal.position)
@@ -301,7 +301,7 @@ def _within(texts: Text, spans: list[tuple[int, int]], *, negated: bool) -> Mask
     return chosen[codes]
 
 
-def _pattern(like: str, *, ignore_case: bool) -> re.Pattern[str]:
+def pattern_of(like: str, *, ignore_case: bool) -> re.Pattern[str]:
     """The regular expression of a pattern of ``like``: % is any text, _ any one character.
 
     Each piece between two % is taken where it first fits and never tried again (an atomic group). That finds a match
@@ -320,7 +320,7 @@ _TIME = re.compile(
 )
 
 
-def _microseconds(text: str) -> int | None:
+def moment_of(text: str) -> int | None:
     """A date or an RFC 3339 time as microseconds since 1970 UTC, None if it is neither; UTC where it names no zone."""
     text = text.upper()  # RFC 3339 allows "t" and "z"
     if _TIME.fullmatch(text) is None:

@@ -8,6 +8,7 @@ null for everybody.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
@@ -16,11 +17,13 @@ from numpy.typing import NDArray
 
 from features.catalogue import Column, Flag, Number, Tags, Text, Time
 from features.config import ConfigError
+from features.filter_rows import Single, keeps
 from features.filters import FilterError, evaluate
 from features.slots import CUSTOMER
 from features.vocabulary import Vocabulary
 
 Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 #: What an attribute holds: one number, text, boolean or time, or a list of texts.
 AttributeKind = Literal["number", "text", "flag", "tags", "time"]
@@ -30,6 +33,25 @@ OVERDUE = "overdue"
 
 TYPES: dict[AttributeKind, type[Column]] = {"number": Number, "text": Text, "flag": Flag, "tags": Tags, "time": Time}
 _NOBODY = Vocabulary()
+
+
+class Customers(Mapping[str, Column]):
+    """Columns of n customers; of an only one it can be told what a column holds without making it."""
+
+    @abstractmethod
+    def only(self, name: str) -> Single:
+        """What a column holds for the first customer."""
+
+
+def holds(expression: str, columns: Mapping[str, Column], n: int) -> Mask:
+    """For whom of n customers an expression holds that was checked (`check`), bool[n].
+
+    Raises:
+        features.filters.FilterError, KeyError: it was not, and names a column that is not there.
+    """
+    if n == 1 and isinstance(columns, Customers):
+        return np.array([keeps(expression)(columns.only)])
+    return evaluate(expression, columns, n, category_column=None, checked=True)
 
 
 def null(kind: AttributeKind, n: int) -> Column:

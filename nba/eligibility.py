@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from features.catalogue import Column
 from features.events import DAY
-from features.filters import evaluate
 from nba.asked import Asked
 from nba.codes import Code
+from nba.columns import holds
 from nba.config import NbaConfig
 from nba.crowd import Crowd
 from nba.menu import Menu
@@ -83,8 +83,8 @@ def _ineligible(known: Mapping[str, Column], menu: Menu, n: int, wanted: set[int
     codes = np.zeros((n, len(menu.actions) + 1), dtype=np.int8)
     for place, action in enumerate(menu.actions):
         if action.config.eligible is not None and place in wanted:
-            holds = evaluate(action.config.eligible, known, n, category_column=None, checked=True)
-            codes[~holds, place] = Code.NOT_ELIGIBLE
+            eligible_ = holds(action.config.eligible, known, n)
+            codes[~eligible_, place] = Code.NOT_ELIGIBLE
     return codes
 
 
@@ -102,8 +102,8 @@ def _unreached(crowd: Crowd, known: Mapping[str, Column], menu: Menu) -> Codes:
                 codes[~crowd.reachable[:, column], place] = Code.NOT_REACHABLE
                 codes[~crowd.consented[:, column], place] = Code.NO_CONSENT
         if channel.requires is not None:
-            holds = evaluate(channel.requires, known, n, category_column=None, checked=True)
-            codes[~holds & (codes[:, place] == 0), place] = Code.CHANNEL_NOT_APPLICABLE
+            applies = holds(channel.requires, known, n)
+            codes[~applies & (codes[:, place] == 0), place] = Code.CHANNEL_NOT_APPLICABLE
     return codes
 
 

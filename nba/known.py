@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
+from math import isnan
 from typing import Any
 
 import numpy as np
 
 from features.catalogue import Column, Flag, Number, Tags, Text
+from features.filter_rows import Single, single
 from features.slots import CUSTOMER
 from features.vocabulary import Vocabulary
-from nba.columns import OVERDUE, TYPES, AttributeKind, known_columns, null, overdue
+from nba.columns import OVERDUE, TYPES, AttributeKind, Customers, known_columns, null, overdue
 from nba.crowd import Crowd
 from nba.segments import SegmentsConfig, segments
 from nba.stages import StagesConfig, stage
@@ -37,7 +39,7 @@ STAGE, SEGMENTS = "stage", "segments"
 Said = str | float | bool | None | tuple[str, ...]
 
 
-class Known(Mapping[str, Column]):
+class Known(Customers):
     """The columns of n customers, all that expressions may name (`possible`).
 
     What is declared and not there, or there as something of another kind, is null: one customer's odd trait must not
@@ -66,6 +68,7 @@ class Known(Mapping[str, Column]):
         self._context = context
         self._places = _places(crowd.names)
         self._made: dict[str, Column] = {}
+        self._only: dict[str, Single] = {}
 
     def __getitem__(self, name: str) -> Column:
         made = self._made.get(name)
@@ -82,6 +85,17 @@ class Known(Mapping[str, Column]):
             except KeyError:
                 return default
         return made
+
+    def only(self, name: str) -> Single:
+        """What a column holds for the first customer."""
+        if name not in self._only:
+            place = self._places.get(name)
+            if place is None:
+                self._only[name] = single(self[name])
+            else:
+                number = float(self._crowd.state[0, place])
+                self._only[name] = None if isnan(number) else number
+        return self._only[name]
 
     def _make(self, name: str) -> Column:
         n = len(self._crowd)

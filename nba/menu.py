@@ -70,6 +70,17 @@ class Menu:
         return np.where(self.action < 0, np.int8(Code.NOT_IN_CATALOGUE), np.int8(Code.OPEN))
 
     @cached_property
+    def names(self) -> tuple[dict[str, str | None], ...]:
+        """What each arm is called in answers: action, offer where there is one, channel (none for hold)."""
+        return tuple(_named(*self.arms.pair(arm)) for arm in range(len(self.arms)))
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """What each arm is called by the dataset contract: ``label@channel``."""
+        pairs = (self.arms.pair(arm) for arm in range(len(self.arms)))
+        return tuple(f"{label}@{channel or ''}" for label, channel in pairs)
+
+    @cached_property
     def places(self) -> dict[str, int]:
         """Where each action stands."""
         return {action.name: place for place, action in enumerate(self.actions)}
@@ -82,6 +93,11 @@ class Menu:
     def action_places(self, labels: Sequence[str]) -> Codes:
         """Place of the action of each label, int32, -1 where there is none; one place more for code -1."""
         return np.array([*(self.places.get(split_label(text)[0], -1) for text in labels), -1], dtype=np.int32)
+
+
+def _named(label: str, channel: str | None) -> dict[str, str | None]:
+    action, offer = split_label(label)
+    return {"action": action, **({} if offer is None else {"offer": offer}), "channel": channel}
 
 
 def menu_of(config: NbaConfig, arms: Arms) -> Menu:

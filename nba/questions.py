@@ -123,9 +123,8 @@ class EmptyShelf:
 
 def eligible_labels(decided: Decided, row: int) -> list[str]:
     """What could have been chosen beside hold, as the dataset contract has it: ``label@channel``."""
-    arms = decided.weighed.menu.arms
-    pairs = (arms.pair(arm) for arm in np.flatnonzero(decided.weighed.open[row]).tolist() if arm > 0)
-    return [f"{label}@{channel or ''}" for label, channel in pairs]
+    labels = decided.weighed.menu.labels
+    return [labels[arm] for arm in np.flatnonzero(decided.weighed.open[row]).tolist() if arm > 0]
 
 
 def hold_answer(ask_again_at: str) -> Json:

@@ -11,9 +11,8 @@ from pydantic import Field, field_validator
 from features.catalogue import Column, Tags
 from features.config import Config
 from features.filter_syntax import parse
-from features.filters import evaluate
 from features.vocabulary import Vocabulary
-from nba.columns import check
+from nba.columns import check, holds
 
 #: The segments that ship: what people looked at, what they bought, how they answer. Only state features are named.
 DEFAULT_EXPRESSIONS = {
@@ -76,7 +75,7 @@ def segments(config: SegmentsConfig, columns: Mapping[str, Column], n: int) -> T
     """
     inside = np.zeros((n, len(config.names)), dtype=np.bool_)
     for place, name in enumerate(config.names):
-        inside[:, place] = evaluate(config.expressions[name], columns, n, category_column=None, checked=True)
+        inside[:, place] = holds(config.expressions[name], columns, n)
     _, codes = np.nonzero(inside)
     indptr = np.zeros(n + 1, dtype=np.int64)
     np.cumsum(inside.sum(axis=1), out=indptr[1:])

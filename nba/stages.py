@@ -12,9 +12,8 @@ from pydantic import Field, field_validator
 from features.catalogue import Column, Text
 from features.config import Config
 from features.filter_syntax import parse
-from features.filters import evaluate
 from features.vocabulary import Vocabulary
-from nba.columns import check
+from nba.columns import check, holds
 
 Codes = NDArray[np.int32]
 
@@ -98,7 +97,7 @@ def stage(config: StagesConfig, columns: Mapping[str, Column], n: int) -> Text:
     """
     codes: Codes = np.full(n, -1, dtype=np.int32)
     for code, rule in zip(config._codes, config.rules, strict=True):
-        held = evaluate(rule.when, columns, n, category_column=None, checked=True)
+        held = holds(rule.when, columns, n)
         codes[(codes < 0) & held] = code
         if n == 1 and codes[0] >= 0:
             break

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from nba.arms import split_label
 from nba.choose import NEVER, ON_PAGE
 from nba.codes import Code
 from nba.decide import Decided
@@ -18,6 +17,9 @@ Json = dict[str, Any]
 
 #: Other arms that an answer names.
 ALTERNATIVES = 5
+
+#: What is told of each reason: what it is about, the step, its name.
+_REASONS = {int(code): (code.about, code.stage, code.text) for code in Code if code != Code.OPEN}
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -38,7 +40,7 @@ def told(decided: Decided, row: int) -> Json:
     chosen, weighed = decided.chosen, decided.weighed
     arm = int(chosen.arm[row])
     answer: Json = {
-        "choice": {**named(weighed.menu, arm), "send_at": moment(int(chosen.send_at[row])), "product_ids": []},
+        "choice": {**weighed.menu.names[arm], "send_at": moment(int(chosen.send_at[row])), "product_ids": []},
         "propensity": float(chosen.propensity[row]),
         "send_at_propensity": float(chosen.send_at_propensity[row]),
         "expected_value": float(chosen.expected_value[row]),
@@ -54,9 +56,7 @@ def told(decided: Decided, row: int) -> Json:
 
 def named(menu: Menu, arm: int) -> Json:
     """What an arm is called: action, offer where there is one, channel (none for hold)."""
-    text, channel = menu.arms.pair(arm)
-    action, offer = split_label(text)
-    return {"action": action, **({} if offer is None else {"offer": offer}), "channel": channel}
+    return dict(menu.names[arm])
 
 
 def moment(time: int) -> str | None:
@@ -81,7 +81,7 @@ def _alternative(decided: Decided, row: int, arm: int) -> Json:
     )
     value = float(weighed.value[row, arm])
     return {
-        **named(weighed.menu, arm),
+        **weighed.menu.names[arm],
         "send_at": moment(time),
         "expected_value": float(weighed.values.base[row]) + value,
         "incremental_value": value,
@@ -89,16 +89,17 @@ def _alternative(decided: Decided, row: int, arm: int) -> Json:
 
 
 def _excluded(decided: Decided, row: int) -> Iterator[Json]:
-    menu = decided.weighed.menu
-    seen: set[tuple[Any, ...]] = set()
-    for arm in np.flatnonzero(decided.weighed.codes[row]).tolist():
-        code = Code(int(decided.weighed.codes[row, arm]))
-        what = named(menu, arm)
-        if code.about == "action":
-            what = {"action": what["action"]}
-        elif code.about == "channel" and what["channel"] is not None:
-            what = {"channel": what["channel"]}
-        key = (code, *what.items())
+    names, codes = decided.weighed.menu.names, decided.weighed.codes[row]
+    seen: set[tuple[str | None, ...]] = set()
+    for name, number in zip(names, codes.tolist(), strict=True):
+        if number == Code.OPEN:
+            continue
+        about, stage, code = _REASONS[number]
+        if about == "action":
+            name = {"action": name["action"]}
+        elif about == "channel" and name["channel"] is not None:
+            name = {"channel": name["channel"]}
+        key = (code, *name, *name.values())
         if key not in seen:
             seen.add(key)
-            yield {**what, "stage": code.stage, "code": code.text}
+            yield {**name, "stage": stage, "code": code}

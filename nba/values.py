@@ -34,8 +34,8 @@ class Values:
     Attributes:
         base: float64[n], expected value if nothing is sent.
         gain: float64[n, K], what an attended contact adds in expectation.
-        gain_error: tells the standard error of ``gain``, float64[r], of r customers (rows, int64[r]) and one action each
-            (int[r]): it takes more than the gains themselves, and only that of the chosen action is asked for.
+        gain_error: tells the standard error of ``gain``, float64[r], of r customers (rows, int64[r]) and one action
+            each (int[r]): it takes more than the gains themselves, and only that of the chosen action is asked for.
         attend: float64[n, C + 1], chance that a contact is attended, at an average hour; the last column is for arms
             without a channel.
         lift: float32[n, C + 1, HOUR_CELLS], by how much an hour raises that chance; 1 on average over the hours.

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from features.catalogue import Column, Flag, Number, Tags, Text, Time
+from features.filter_rows import keeps, single
 from features.filter_syntax import MAX_LENGTH, MAX_NESTING, MAX_TERMS
 from features.filters import FilterError, evaluate
 from features.vocabulary import Vocabulary
@@ -544,6 +545,9 @@ def test_means_what_a_plain_reading_means(rows: list[Row], expression: Meaning) 
     columns = {name: kind(*(row[name] for row in rows)) for name, kind in KINDS.items()}
     assert evaluate(sql, columns, len(rows)).tolist() == [means(row) for row in rows]
     assert evaluate(sql, columns, len(rows), checked=True).tolist() == [means(row) for row in rows]
+    without_paths = evaluate(sql, columns, len(rows), category_column=None).tolist()
+    singles = [{name: single(column, place) for name, column in columns.items()} for place in range(len(rows))]
+    assert [keeps(sql)(row.__getitem__) for row in singles] == without_paths
 
 
 def test_a_filter_that_was_checked_is_read_no_further_than_it_takes() -> None:
