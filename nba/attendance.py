@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -180,7 +181,7 @@ def level_of(
 
 
 def levelled(model: Attendance, level: Floats) -> Attendance:
-    """The model with its chances times a factor, float64[C], which makes them right on average with the lift of hours."""
+    """The model with its chances times a factor, float64[C], which makes them right on average with the hours."""
     if model.trees is not None:  # they know each customer's rate as shrunk to the mean: it must stay what it was
         return replace(model, level=model.level * level)
     return replace(model, mean=np.minimum(model.mean * np.append(level, 1.0), 1.0))
@@ -220,22 +221,21 @@ def fit_attendance(
 
 def own_numbers(crowd: Crowd, channels: Sequence[str], mean: Floats) -> Floats:
     """What the state says of each channel: float64[n, C, len(OWN)]; NaN where nothing happened or no slot counts."""
-    n = len(crowd)
-    place = {name: at for at, name in enumerate(crowd.names)}
-    out = np.full((n, len(channels), len(OWN)), np.nan)
-
-    def state(name: str) -> Floats:
-        return crowd.state[:, place[name]] if name in place else np.full(n, np.nan)
-
-    for at, channel in enumerate(channels):
-        if channel not in CHANNELS:
-            continue
-        sends, opens, clicks = (state(f"{channel}_{what}_30d") for what in ("sends", "opens", "clicks"))
-        out[:, at, 0], out[:, at, 1], out[:, at, 2] = sends, opens, clicks
-        out[:, at, 3] = (np.maximum(opens, clicks) + SHRINK * mean[at]) / (sends + SHRINK)
-        out[:, at, 4] = state(f"since_{channel}_send")
-        out[:, at, 5] = state(f"since_{channel}_answer")
+    n, c = len(crowd), len(channels)
+    places = _places(crowd.names, tuple(channels))
+    out: Floats = np.concatenate([crowd.state, np.full((n, 1), np.nan)], axis=1)[:, places].reshape(n, c, len(OWN))
+    sends, opens, clicks = out[:, :, 0], out[:, :, 1], out[:, :, 2]
+    out[:, :, 3] = (np.maximum(opens, clicks) + SHRINK * mean[:c]) / (sends + SHRINK)
     return out
+
+
+@lru_cache(maxsize=16)
+def _places(names: tuple[str, ...], channels: tuple[str, ...]) -> NDArray[np.int64]:
+    """Where a state has the numbers of each channel, int64[C · len(OWN)]; -1 where it has none, and for the rate."""
+    place = {name: at for at, name in enumerate(names)}
+    numbers = ("{}_sends_30d", "{}_opens_30d", "{}_clicks_30d", "", "since_{}_send", "since_{}_answer")
+    told = [channel if channel in CHANNELS else "" for channel in channels]
+    return np.array([place.get(number.format(channel), -1) for channel in told for number in numbers], dtype=np.int64)
 
 
 def _rows(matrix: Floats, own: Floats, channels: NDArray[np.int64]) -> Floats:
