@@ -5,22 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import numpy as np
 import pandas as pd
 
 from features.catalogue import Catalogue
+from features.dataset import Dataset
 from features.events import EventLog, Kind
 from training.completejourney import write_example
+from training.demo_messages import add_messages
+
+#: Customers whose history the live shop of the demo is given, so that it can decide about them.
+LIVE = 200
 
 #: The visitor of the made-up visit.
 VISITOR = "demo-visitor"
 
 #: Packages whose code a trained model depends on.
-PACKAGES = ("features", "recommender", "training")
+PACKAGES = ("features", "recommender", "nba", "training")
 
 
 @dataclass(frozen=True)
@@ -36,11 +41,13 @@ class Samples:
 class DemoState:
     """What a run left behind. A run whose ``made_from`` is the same has nothing to make anew.
 
+    version, decisions: of the models ``recommender`` and ``nba``.
     as_of: RFC 3339, where the data ends: the clock of the demo is set to it when it is first served, not to today.
     """
 
     made_from: str
     version: int
+    decisions: int
     samples: Samples
     as_of: str
 
@@ -49,7 +56,8 @@ def read_state(file: Path) -> DemoState | None:
     """What the last run left, or None if there was none or it was another version of the demo."""
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
-        return DemoState(stored["made_from"], stored["version"], Samples(**stored["samples"]), stored["as_of"])
+        samples = Samples(**stored.pop("samples"))
+        return DemoState(samples=samples, **stored)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -86,9 +94,10 @@ def made_from(root: Path, data: Path, config: str, tracking_uri: str) -> str:
 
 
 def write_data(folder: Path) -> None:
-    """The demo's dataset: the public example and a made-up visit."""
+    """The demo's dataset: the public example, a made-up visit and simulated messages."""
     write_example(folder)
     add_visit(folder)
+    add_messages(folder)
 
 
 def add_visit(folder: Path) -> None:
@@ -107,6 +116,29 @@ def add_visit(folder: Path) -> None:
     minutes = pd.to_timedelta(range(len(viewed), 0, -1), unit="min")
     visit = {"event": "view", "timestamp": end - minutes, "anonymous_id": VISITOR, "product_id": viewed}
     pd.DataFrame(visit).to_parquet(orders.with_name("visit.parquet"), index=False)
+
+
+def live_part(dataset: Dataset, first: str, number: int = LIVE) -> Dataset:
+    """A dataset of some customers only, for the live shop of the demo to know them.
+
+    Args:
+        dataset: the whole.
+        first: a customer who is among them.
+        number: how many.
+    """
+    known = dataset.customers if dataset.customers is not None else dataset.events
+    chosen = {first} if known is None else {first, *known["customer_id"].drop_duplicates().head(number - 1)}
+
+    def theirs(table: pd.DataFrame | None) -> pd.DataFrame | None:
+        return None if table is None else table[table["customer_id"].isin(chosen)].reset_index(drop=True)
+
+    return replace(
+        dataset,
+        events=theirs(dataset.events),
+        customers=theirs(dataset.customers),
+        messages=theirs(dataset.messages),
+        products=None,
+    )
 
 
 def samples(log: EventLog, catalogue: Catalogue, at: int) -> Samples:
@@ -147,6 +179,21 @@ def lines_to_paste(address: str, ids: Samples) -> Sequence[tuple[str, str]]:
         ("an event: you look at a product", f"curl -s {address}/v1/events -d '{event}'"),
         ("what you looked at last", seen),
         ("a decision: what was asked, from which model, and why", f'curl -s "{address}/v1/decisions/$({found})"'),
+    ]
+
+
+def decision_lines(address: str, ids: Samples) -> Sequence[tuple[str, str]]:
+    """The same of next best actions."""
+    asked = json.dumps({"customer_id": ids.customer}).replace("'", "\\u0027")
+    return [
+        (
+            "what to do next for the customer: which action, channel and hour, or hold (from simulated messages)",
+            f"curl -s {address}/v1/decisions -d '{asked}'",
+        ),
+        (
+            "what is known of them: state, stage, segments, scores",
+            f"curl -s '{address}/v1/customers/{quote(ids.customer, safe='')}'",
+        ),
     ]
 
 

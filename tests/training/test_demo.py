@@ -32,7 +32,7 @@ from training.service import ServiceError, check_port, running, wait_until_ready
 from training.terminal import Terminal
 from training.tracking import Tracking, open_tracking
 
-STATE = DemoState("abc", 3, Samples("p'1", "p&2", "c/3"), "2018-01-01T00:00:00+00:00")
+STATE = DemoState("abc", 3, 1, Samples("p'1", "p&2", "c/3"), "2018-01-01T00:00:00+00:00")
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_a_second_run_makes_nothing_anew(
     assert champion is not None
     assert champion.version == first.version
     assert prepare(terminal, tracking, tmp_path / "demo", 0, write_data) == first
-    assert (len(written), len(tracking.versions())) == (1, 1)
+    assert (len(written), len(tracking.versions())) == (1, 2)
 
 
 def test_another_seed_trains_again(
@@ -115,7 +115,7 @@ def test_that_the_demo_takes_the_place_of_another_champion_is_told(
     (tmp_path / "demo" / "state.json").write_text(state)
     capsys.readouterr()
     prepare(terminal, tracking, tmp_path / "demo", 0, write_data)
-    assert "champion was version 2; the demo's version 1 is champion again" in capsys.readouterr().err
+    assert "champion of recommender was version 2; the demo's version 1 is champion again" in capsys.readouterr().err
 
 
 def test_what_a_model_is_made_from_is_code_data_configuration_and_place(tmp_path: Path) -> None:
