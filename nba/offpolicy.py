@@ -302,7 +302,13 @@ def _ratios(log: Log, policy: Policy, estimator: Estimator, clip: Clip) -> Ratio
 
 
 def _less(first: Ratios, second: Ratios) -> Ratios:
-    """The difference of two numbers."""
+    """The difference of two numbers; of equal ones exactly 0, since each part is taken from its like at once."""
+    if first.numerator.shape == second.numerator.shape:
+        n = len(first.numerator)
+        return Ratios(
+            np.stack([first.numerator, -second.numerator], axis=2).reshape(n, -1),
+            np.stack([first.denominator, second.denominator], axis=2).reshape(n, -1),
+        )
     return Ratios(
         np.concatenate([first.numerator, -second.numerator], axis=1),
         np.concatenate([first.denominator, second.denominator], axis=1),

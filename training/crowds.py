@@ -30,6 +30,9 @@ from training.replay import Moments, moments_of, person_shards, run
 #: Contacts older than this are forgotten: no cap and no cooldown reaches further back.
 REMEMBERED = 400 * DAY
 
+#: … and of somebody with more of them only so many, the newest: rows of one customer all hold theirs.
+NEWEST = 500
+
 #: Rows folded at once.
 PART = 50_000
 
@@ -42,8 +45,9 @@ class People:
         ledger: the events of the shop and of its messages.
         customers: the table, or None.
         channels: every channel that somebody consents to, is reachable on, or was contacted on.
-        sent: contacts, ascending by (customer, time): customer_id, time (µs), action (its label, or null), channel
-            (or null), answered (µs: when it was clicked or brought a visit; the largest integer for never).
+        sent: contacts, ascending by (customer, time): customer_id, time (µs), known (µs: when the shop learned of it),
+            action (its label, or null), channel (or null), answered (µs: when it was clicked or brought a visit; the
+            largest integer for never).
     """
 
     ledger: Ledger
@@ -125,6 +129,7 @@ def _sent(events: pd.DataFrame | None, messages: pd.DataFrame | None) -> pd.Data
                 {
                     "customer_id": rows["customer_id"],
                     "time": _micros(rows["sent_at"]),
+                    "known": _micros(rows["known_at"]),
                     "action": pd.Series(actions, index=rows.index, dtype="str"),
                     "channel": rows["channel"],
                     "answered": answered,
@@ -141,6 +146,7 @@ def _sent(events: pd.DataFrame | None, messages: pd.DataFrame | None) -> pd.Data
                 {
                     "customer_id": rows["customer_id"],
                     "time": _micros(rows["timestamp"]),
+                    "known": _micros(rows["known_at"]),
                     "action": pd.Series(None, index=rows.index, dtype="str"),
                     "channel": rows["channel"],
                     "answered": np.full(len(rows), np.iinfo(np.int64).max),
@@ -148,12 +154,11 @@ def _sent(events: pd.DataFrame | None, messages: pd.DataFrame | None) -> pd.Data
                 }
             )
         )
-    columns = ["customer_id", "time", "action", "channel", "answered"]
+    columns = ["customer_id", "time", "known", "action", "channel", "answered"]
     filled = [part for part in parts if len(part)]
     if not filled:
-        text = pd.Series(dtype="str")
-        number = pd.Series(dtype="int64")
-        return pd.DataFrame({"customer_id": text, "time": number, "action": text, "channel": text, "answered": number})
+        texts = ("customer_id", "action", "channel")
+        return pd.DataFrame({name: pd.Series(dtype="str" if name in texts else "int64") for name in columns})
     return pd.concat(filled)[columns].sort_values(["customer_id", "time"], kind="stable", ignore_index=True)
 
 
@@ -185,25 +190,30 @@ def _allowed(customers: pd.DataFrame | None, column: str, place: Ints, channels:
 
 
 def _contacts(people: People, ids: pd.Series[Any], at: Ints) -> Contacts:
-    """The contacts of each row that happened before its moment."""
+    """The contacts of each row that happened before its moment and were known by then."""
     sent = people.sent
-    customers, first = np.unique(sent["customer_id"].to_numpy(dtype=object).astype(str), return_index=True)
-    bounds = np.append(first, len(sent))
-    where = pd.Index(customers).get_indexer(pd.Index(ids))
-    low, high = bounds[np.maximum(where, 0)], bounds[np.maximum(where, 0) + 1] if len(customers) else bounds[:1]
-    if not len(customers):
+    if sent.empty:
         return Contacts.none(len(ids))
+    codes, customers = pd.factorize(sent["customer_id"])  # in order of the rows
+    where = customers.get_indexer(pd.Index(ids))
+    time = sent["time"].to_numpy()
+    moments = np.unique(time)
+    place = codes * (len(moments) + 1) + np.searchsorted(moments, time)  # ascending, as (customer, time) is
+    low, high = (
+        np.searchsorted(place, where * (len(moments) + 1) + np.searchsorted(moments, bound))
+        for bound in (at - REMEMBERED, at)
+    )
+    low = np.maximum(low, high - NEWEST)
     count = np.where(where >= 0, high - low, 0)
     owner = np.repeat(np.arange(len(ids)), count)
     row = np.repeat(low, count) + np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-    time = sent["time"].to_numpy()[row]
-    kept = (time < at[owner]) & (time >= at[owner] - REMEMBERED)
-    owner, row, time = owner[kept], row[kept], time[kept]
+    kept = sent["known"].to_numpy()[row] < at[owner]
+    owner, row = owner[kept], row[kept]
     action, actions = pd.factorize(sent["action"])
     channel, channels = pd.factorize(sent["channel"])
     return Contacts(
         start=np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(ids)))]).astype(np.int64),
-        time=time,
+        time=time[row],
         action=action[row].astype(np.int32),
         channel=channel[row].astype(np.int32),
         answered=sent["answered"].to_numpy()[row] < at[owner],

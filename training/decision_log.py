@@ -46,7 +46,7 @@ def decision_log(
         cache_folder: where compiled code is kept.
 
     Raises:
-        EvaluationError: there is no decision to learn from.
+        EvaluationError: there is no decision to learn from, or nothing to choose from but hold.
     """
     messages = _watched(dataset.messages, window)
     if messages is None or messages.empty:
@@ -58,19 +58,19 @@ def decision_log(
     chosen = list(zip(labels, channels, strict=True))
     offered = _offered(messages["eligible"])
     arms = Arms.of([*sorted({*chosen, *offered}, key=lambda pair: (pair[0], pair[1] or "")), *more])
+    if len(arms) == 1:
+        raise EvaluationError("all decisions of the log are hold: name actions in a configuration (--config)")
     customer, _ = pd.factorize(messages["customer_id"])
-    crowd = crowd_at(
-        people or people_of(dataset),
-        messages["customer_id"],
-        _micros(messages["decided_at"]),
-        cache_folder=cache_folder,
-    )
+    # Whatever the row says, nothing was decided after it was done: the state would know what came of it.
+    decided = messages["decided_at"].where(messages["decided_at"] < messages["sent_at"], messages["sent_at"])
+    crowd = crowd_at(people or people_of(dataset), messages["customer_id"], _micros(decided), cache_folder=cache_folder)
     arm = np.array([arms.find(*pair) for pair in chosen], dtype=np.int32)
     cell = hour_cells(_micros(messages["sent_at"]), crowd.zones).astype(np.int16)
 
     def happened(column: str) -> NDArray[np.bool_]:
-        since = messages[column] - messages["sent_at"]
-        return (since.notna() & (since <= window)).to_numpy(dtype=bool)
+        when = messages[column]
+        in_time = (when >= decided) & (when - messages["sent_at"] <= window)
+        return in_time.to_numpy(dtype=bool)
 
     machine = messages["machine_opened"].fillna(False).to_numpy(dtype=bool)
     return Logged(

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nba.arms import HOLD
 from nba.crowd import Floats
 from nba.ladder_fitting import fit_ladder
 from nba.learning import LearningConfig
@@ -26,6 +25,7 @@ from nba.selection import Fitted, answers, best, best_constant, constants, fit_s
 from nba.support import calibration, overlap
 from nba.trees import folds_of
 from nba.uplift import Trial, curve, effect, qini
+from training.judging import policy_of
 from training.split import EvaluationError
 
 FOLDS = 5
@@ -45,6 +45,7 @@ class Answered:
         predicted: float64[n, A], expected reward of each arm.
         response: float64[n, A], what the response model expects to follow each contact.
         arm: policy → int32[n].
+        constants: of each fold, the best arm of the others.
         deciders: of each fold, what decides: its rule's name.
         fit_seconds, score_seconds: of all folds.
     """
@@ -52,6 +53,7 @@ class Answered:
     predicted: Floats
     response: Floats
     arm: Mapping[str, NDArray[np.int32]]
+    constants: tuple[int, ...]
     deciders: tuple[str, ...]
     fit_seconds: float
     score_seconds: float
@@ -94,7 +96,7 @@ def evaluate_nba(
     judged = Log(log.customer, outcome, log.propensity, found.predicted[rows, log.arm])
     eligible = log.eligible.astype(np.float64)
     even = eligible / eligible.sum(axis=1, keepdims=True)
-    policies = {name: chosen(log, found.predicted, arm) for name, arm in found.arm.items()}
+    policies = {name: policy_of(log, found.predicted, arm) for name, arm in found.arm.items()}
     policies["logged"] = as_logged(judged)
     policies["random"] = Policy(even[rows, log.arm], (even * found.predicted).sum(axis=1), np.zeros(len(log)))
     if not (log.arm == 0).any():
@@ -110,7 +112,7 @@ def evaluate_nba(
         name: _told(dr) | {"snips": {"value": snips.value, "ci": list(snips.ci)}}
         for name, dr, snips in zip(names, by_dr.values, by_snips.values, strict=True)
     }
-    told["best_constant"] |= _named(log, found.arm["best_constant"])
+    told["best_constant"] |= _named(log, found.constants)
     exact = ceiling()
     if exact is not None:
         told["oracle"] = {"value": float(exact.mean()), "ci": [float(exact.mean())] * 2, "simulated": True}
@@ -169,6 +171,7 @@ def answered(
     predicted, response = np.empty((n, arms)), np.empty((n, arms))
     names = ("learned", "response", "best_constant", "ladder", "hold")
     arm = {name: np.zeros(n, dtype=np.int32) for name in names}
+    best_arms: list[int] = []
     deciders: list[str] = []
     fit_seconds = score_seconds = 0.0
     for number in range(folds):
@@ -190,18 +193,10 @@ def answered(
         arm["best_constant"][outside] = fixed[outside, constant]
         arm["ladder"][outside] = ladder.choose(log.arms, test.crowd, test.eligible)[0]
         score_seconds += time.perf_counter() - started
+        best_arms.append(constant)
         deciders.append(model.rule.name)
     progress("evaluate", folds, folds)
-    return Answered(predicted, response, arm, tuple(deciders), fit_seconds, score_seconds)
-
-
-def chosen(log: Logged, predicted: Floats, arm: NDArray[np.int32]) -> Policy:
-    """A policy that chooses ``arm``, int32[n]."""
-    rows = np.arange(len(log))
-    logged = np.zeros(len(log.arms), dtype=np.bool_)
-    logged[np.unique(log.arm)] = True
-    unsupported = ~logged[arm] | ~log.eligible[rows, arm]
-    return Policy((arm == log.arm).astype(np.float64), predicted[rows, arm], unsupported.astype(np.float64))
+    return Answered(predicted, response, arm, tuple(best_arms), tuple(deciders), fit_seconds, score_seconds)
 
 
 def uplifts(
@@ -222,7 +217,10 @@ def uplifts(
         masked = np.where(possible[rows], 0.0, -np.inf)
         gain = (found.predicted[rows][:, of] + masked).max(axis=1) - found.predicted[rows, 0]
         response = (found.response[rows][:, of] + masked).max(axis=1)
-        trial = Trial(log.customer[rows], treated, outcome[rows], log.propensity[rows])
+        # The action is judged as if each of its possible arms had the same chance: else whoever has more of them weighs
+        # more among those who got it than among those who were left alone.
+        propensity = np.where(log.arm == 0, log.propensity, log.propensity * possible.sum(axis=1))
+        trial = Trial(log.customer[rows], treated, outcome[rows], propensity[rows])
         scores = np.column_stack([gain, response])
         ranked = qini(trial, scores, rng)
         everywhere = np.flatnonzero(possible.any(axis=1))
@@ -230,7 +228,7 @@ def uplifts(
             Log(
                 log.customer[everywhere],
                 outcome[everywhere],
-                log.propensity[everywhere],
+                propensity[everywhere],
                 found.predicted[everywhere, log.arm[everywhere]],
             ),
             np.isin(log.arm[everywhere], of),
@@ -271,9 +269,7 @@ def _told(estimate: Estimate) -> dict[str, Any]:
     }
 
 
-def _named(log: Logged, arm: NDArray[np.int32]) -> dict[str, Any]:
-    """The arm that was best in most folds; hold where that is it."""
-    sent = arm[arm > 0]
-    most = int(np.bincount(sent, minlength=len(log.arms)).argmax()) if len(sent) else 0
-    action, channel = log.arms.pair(most)
-    return {"action": action, "channel": channel if action != HOLD else None}
+def _named(log: Logged, constants: tuple[int, ...]) -> dict[str, Any]:
+    """The arm that was best in most folds."""
+    action, channel = log.arms.pair(int(np.bincount(constants).argmax()))
+    return {"action": action, "channel": channel}

@@ -2,14 +2,14 @@
 
 Both configurations are fitted on the decisions whose outcomes were known before a moment, and choose for those after
 it, as they would have live: under eligibility, consent, caps and all else that is configured. Without a champion the
-policy of the log takes its place. A log of one moment has no after; there customers are parted instead, and fitted on
-the others.
+policy of the log takes its place. A log of few days has no after; there customers are parted instead, and fitted on the
+others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,7 +93,7 @@ def judged(
     evidence = Log(judged_log.customer, outcome, judged_log.propensity, predicted[np.arange(len(rows)), judged_log.arm])
     if theirs is None:
         reference = as_logged(evidence)
-    elif theirs == challenger or (theirs.config, theirs.reward) == (challenger.config, challenger.reward):
+    elif (theirs.config, theirs.reward) == (challenger.config, challenger.reward):
         reference = policy_of(judged_log, predicted, ours)
     else:
         _, others = chosen(log, theirs, parts, seed=seed, progress=progress)
@@ -128,7 +128,7 @@ def parted(log: Logged, seed: int) -> Parts | None:
         return Parts("after the training data", ((early, late),))
     fold = folds_of(log.customer, FOLDS, np.random.default_rng(seed))
     folds = [(np.flatnonzero(fold != one), np.flatnonzero(fold == one)) for one in range(FOLDS)]
-    return Parts("cross-fitted by customer, for all decisions are of one moment", tuple(folds))
+    return Parts("cross-fitted by customer, for there is too little before or after a cut", tuple(folds))
 
 
 def chosen(
@@ -150,6 +150,7 @@ def chosen(
         for first in range(0, len(outside), CHUNK):
             some = log.take(outside[first : first + CHUNK])
             values = model.values(some.crowd)
+            values = replace(values, attention=np.zeros_like(values.attention))  # what is earned in the window
             predicted.append(values.base[:, None] + incremental(values, log.arms))
             made = decide(Asked(explore=False), some.crowd, model, challenger.config, allowed=some.eligible)
             arms.append(made.chosen.arm)

@@ -106,7 +106,9 @@ def crowd_of(asked: list[dict[str, str]], of: DecisionBundle, now: datetime) -> 
         ids=[one["customer_id"] for one in asked],
         at=np.array([micros(one.get("at"), now) for one in asked], dtype=np.int64),
         names=names,
-        state=np.array([[np.nan if one.get(name) is None else one[name] for name in names] for one in states]),
+        state=np.array(
+            [[np.nan if one.get(name) is None else one[name] for name in names] for one in states], dtype=np.float64
+        ).reshape(len(asked), len(names)),
         attributes=trait_columns(traits, of.config.attributes),
         zones=[one.get("timezone") for one in asked],
         channels=channels,
@@ -120,7 +122,7 @@ def micros(text: str | None, now: datetime) -> int:
     """Microseconds since 1970 UTC."""
     at = now if text is None else datetime.fromisoformat(text)
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return int(at.timestamp() * 1_000_000)
+    return round(at.timestamp() * 1_000_000)
 
 
 mlflow.models.set_model(DecisionsModel())
