@@ -1,7 +1,8 @@
-"""What many tests need: an MLflow database of their own, a fitted recommender."""
+"""What many tests need: an MLflow database of their own, a fitted recommender, a trained model of decisions."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from recommender import bundle
 from recommender.config import RecommenderConfig
 from recommender.engine import Recommender, fit
 from tests import shops
+from tests.nba.small_model import put_model
 from training.tracking import open_tracking
 
 
@@ -48,3 +50,10 @@ def small_bundle(small_recommender: Recommender, tmp_path_factory: pytest.TempPa
     folder = tmp_path_factory.mktemp("fitted") / "bundle"
     bundle.write(small_recommender, folder, {})
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_nba(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of decisions, learned from a small simulated shop; one for all processes of pytest. Not to be written to."""
+    base = tmp_path_factory.getbasetemp()
+    return put_model((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "small-nba")
