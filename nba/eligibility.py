@@ -80,11 +80,12 @@ def _not_asked(asked: Asked, menu: Menu, config: NbaConfig) -> Codes:
 
 def _ineligible(known: Mapping[str, Column], menu: Menu, n: int, wanted: set[int]) -> Codes:
     """int8[n, K + 1], what speaks against each action; those that are not wanted are not looked at."""
+    rules = [(place, one.config.eligible) for place, one in enumerate(menu.actions) if place in wanted]
+    told = [(place, holds(rule, known, n)) for place, rule in rules if rule is not None]
     codes = np.zeros((n, len(menu.actions) + 1), dtype=np.int8)
-    for place, action in enumerate(menu.actions):
-        if action.config.eligible is not None and place in wanted:
-            eligible_ = holds(action.config.eligible, known, n)
-            codes[~eligible_, place] = Code.NOT_ELIGIBLE
+    if told:
+        eligible_ = np.stack([mask for _, mask in told], axis=1)
+        codes[:, [place for place, _ in told]] = np.where(eligible_, Code.OPEN, Code.NOT_ELIGIBLE)
     return codes
 
 
@@ -93,14 +94,14 @@ def _unreached(crowd: Crowd, known: Mapping[str, Column], menu: Menu) -> Codes:
     n = len(crowd)
     codes = np.zeros((n, len(menu.channels) + 1), dtype=np.int8)
     here = {name: place for place, name in enumerate(crowd.channels)}
-    for place, (name, channel) in enumerate(zip(menu.arms.channels, menu.channels, strict=True)):
-        if channel.consent:
-            column = here.get(name)
-            if column is None:
-                codes[:, place] = Code.NO_CONSENT
-            else:
-                codes[~crowd.reachable[:, column], place] = Code.NOT_REACHABLE
-                codes[~crowd.consented[:, column], place] = Code.NO_CONSENT
+    columns = [here.get(name, -1) for name in menu.arms.channels]
+    if columns and crowd.channels:
+        refused = np.where(crowd.reachable, Code.OPEN, Code.NOT_REACHABLE)
+        refused[~crowd.consented] = Code.NO_CONSENT
+        codes[:, :-1] = refused[:, columns]
+    codes[:, :-1][:, [column < 0 for column in columns]] = Code.NO_CONSENT
+    codes[:, ~menu.consent] = Code.OPEN
+    for place, channel in enumerate(menu.channels):
         if channel.requires is not None:
             applies = holds(channel.requires, known, n)
             codes[~applies & (codes[:, place] == 0), place] = Code.CHANNEL_NOT_APPLICABLE

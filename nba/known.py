@@ -91,7 +91,8 @@ class Known(Customers):
         if name not in self._only:
             place = self._places.get(name)
             if place is None:
-                self._only[name] = single(self[name])
+                found = self[name] if name in (STAGE, SEGMENTS, OVERDUE) else self._given(name)[0]
+                self._only[name] = None if found is None else single(found)
             else:
                 number = float(self._crowd.state[0, place])
                 self._only[name] = None if isnan(number) else number
@@ -108,16 +109,25 @@ class Known(Customers):
             return segments(self._segments, self, n)
         if name == OVERDUE:
             return Number(overdue(self, n))
+        found, kind = self._given(name)
+        return null(kind, n) if found is None else found
+
+    def _given(self, name: str) -> tuple[Column | None, AttributeKind]:
+        """An attribute, score or fact of the page, None where it is null for everybody, and what it would hold.
+
+        Raises:
+            KeyError: nobody knows that name.
+        """
         kind = self._attributes.get(name)
         said = self._context.get(name.removeprefix(CONTEXT)) if name.startswith(CONTEXT) else None
-        found = self._crowd.attributes.get(name) if said is None else same_for_all(said, n)
-        if kind is None:
-            kind = "number" if name in SCORES or name in _places(CUSTOMER.features) else None
-        if kind is None:
-            if found is None:
-                raise KeyError(name)
-            return found
-        return found if found is not None and type(found) is TYPES[kind] else null(kind, n)
+        found = self._crowd.attributes.get(name) if said is None else same_for_all(said, len(self._crowd))
+        if kind is None and (name in SCORES or name in _places(CUSTOMER.features)):
+            kind = "number"
+        if kind is not None:
+            return (found if type(found) is TYPES[kind] else None), kind
+        if found is None:
+            raise KeyError(name)
+        return found, next(kind for kind, type_ in TYPES.items() if type(found) is type_)
 
     def __iter__(self) -> Iterator[str]:
         context = (CONTEXT + name for name in self._context)

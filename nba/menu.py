@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nba.arms import Arms, split_label
 from nba.codes import Code
 from nba.config import ActionConfig, ChannelConfig, NbaConfig
+from nba.slots import quiet_cells
 
 Codes = NDArray[np.int32]
 
@@ -45,6 +46,7 @@ class Menu:
         channel: int64[A], place of the channel, C for hold and where there is none.
         coupon: bool[A], counts as a coupon.
         coupons: labels of actions that count as coupons.
+        quiet: quiet hours (bool[HOUR_CELLS]) and the channels that have them (bool[C + 1]), where there are any.
         families: places in ``arms.actions`` of offers of one action, from the least to the deepest.
     """
 
@@ -55,14 +57,29 @@ class Menu:
     channel: NDArray[np.int64]
     coupon: NDArray[np.bool_]
     coupons: frozenset[str]
+    quiet: tuple[tuple[NDArray[np.bool_], NDArray[np.bool_]], ...]
     families: tuple[NDArray[np.int64], ...]
 
     @cached_property
     def on_page(self) -> NDArray[np.bool_]:
         """bool[A], arms that happen now, on the page that asks."""
-        channels = np.array([*(channel.immediate for channel in self.channels), False])
         actions = np.array([*(action.config.on_page for action in self.actions), False])
-        return np.asarray(channels[self.channel] | actions[self.action])
+        return np.asarray(self.immediate[self.channel] | actions[self.action])
+
+    @cached_property
+    def immediate(self) -> NDArray[np.bool_]:
+        """bool[C + 1], channels that know only now."""
+        return np.array([*(channel.immediate for channel in self.channels), False])
+
+    @cached_property
+    def counts(self) -> NDArray[np.bool_]:
+        """bool[C + 1], channels whose contacts count towards the caps over all."""
+        return np.array([*(channel.counts for channel in self.channels), True])
+
+    @cached_property
+    def consent(self) -> NDArray[np.bool_]:
+        """bool[C + 1], channels that people must have agreed to."""
+        return np.array([*(channel.consent for channel in self.channels), False])
 
     @cached_property
     def unlisted(self) -> NDArray[np.int8]:
@@ -137,13 +154,21 @@ def _menu(config: NbaConfig, arms: Arms) -> Menu:
         for name, one in config.actions.items()
         if len(one.offers) > 1 and one.offers_deepen
     ]
+    channels = tuple(config.channels.get(name, ChannelConfig()) for name in arms.channels)
+    usual = config.contact.quiet_hours
+    hours = [*(one.quiet_hours or usual for one in channels), usual]
     return Menu(
         arms=arms,
         actions=tuple(listed),
-        channels=tuple(config.channels.get(name, ChannelConfig()) for name in arms.channels),
+        channels=channels,
         action=action,
         channel=channel_of,
         coupon=np.array([arms.pair(arm)[0] in coupons for arm in range(len(arms))]),
         coupons=frozenset(coupons),
+        quiet=tuple(
+            (quiet_cells(quiet), np.array([one == quiet for one in hours]))
+            for quiet in dict.fromkeys(hours)
+            if quiet_cells(quiet).any()
+        ),
         families=tuple(family for family in families if len(family) > 1),
     )

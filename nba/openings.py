@@ -18,7 +18,7 @@ from nba.crowd import Crowd
 from nba.eligibility import exclude
 from nba.escalation import UNKNOWN, follow_up, moments
 from nba.menu import ListedAction, Menu
-from nba.slots import Grid, quiet_cells
+from nba.slots import Grid
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -124,7 +124,7 @@ def openings(
             mask = cooling(action.config.cooldown_hours, owner, time, grid)
             cooldowns += [] if mask is None else [Closed(Code.COOLDOWN, mask, place, everywhere)]
     closed += cooldowns
-    closed += _quiet(menu, config, grid)
+    closed += _quiet(menu, grid)
     closed += _caps(menu, config, crowd, grid)
     return _opened(closed, tuple(opens), grid, menu)
 
@@ -157,8 +157,8 @@ def _outside_request(asked: Asked, grid: Grid, everywhere: Mask) -> list[Closed]
 
 def _immediate(menu: Menu, grid: Grid) -> list[Closed]:
     """Channels that know only now."""
-    channels = np.array([*(channel.immediate for channel in menu.channels), False])
-    return [Closed(Code.OUTSIDE_WINDOW, _later(grid), None, channels)] if channels.any() else []
+    found = Closed(Code.OUTSIDE_WINDOW, _later(grid), None, menu.immediate)
+    return [found] if menu.immediate.any() else []
 
 
 def _later(grid: Grid) -> Mask:
@@ -194,31 +194,22 @@ def _reached(codes: Codes, action: ListedAction, menu: Menu) -> Mask:
     return reached
 
 
-def _quiet(menu: Menu, config: NbaConfig, grid: Grid) -> list[Closed]:
+def _quiet(menu: Menu, grid: Grid) -> list[Closed]:
     """Quiet hours; channels with the same ones together."""
-    hours = [
-        *(channel.quiet_hours or config.contact.quiet_hours for channel in menu.channels),
-        config.contact.quiet_hours,
-    ]
-    return [
-        Closed(Code.QUIET_HOURS, quiet_cells(quiet)[grid.cell], None, np.array([one == quiet for one in hours]))
-        for quiet in dict.fromkeys(hours)
-        if quiet_cells(quiet).any()
-    ]
+    return [Closed(Code.QUIET_HOURS, cells[grid.cell], None, channels) for cells, channels in menu.quiet]
 
 
 def _caps(menu: Menu, config: NbaConfig, crowd: Crowd, grid: Grid) -> list[Closed]:
     """Caps over all channels, then those of each. Contacts on channels that nobody knows count over all."""
     contacts = crowd.contacts
     owner, channel = contacts.owner, menu.channel_places(contacts.channels)[contacts.channel]
-    counts = np.array([*(one.counts for one in menu.channels), True])
     # A channel that no arm of the model uses may be configured all the same.
     known = [config.channels[name].counts if name in config.channels else True for name in contacts.channels]
     counted = np.array([*known, True])[contacts.channel]
     found = []
     overall = capped(config.contact, owner[counted], contacts.time[counted], grid)
     if overall is not None:
-        found.append(Closed(Code.CONTACT_CAP, overall, None, counts))
+        found.append(Closed(Code.CONTACT_CAP, overall, None, menu.counts))
     used = set(channel.tolist())
     for place, one in enumerate(menu.channels):
         if place not in used and 0 not in (one.per_day, one.per_week):
@@ -226,5 +217,5 @@ def _caps(menu: Menu, config: NbaConfig, crowd: Crowd, grid: Grid) -> list[Close
         mine = channel == place
         mask = capped(one, owner[mine], contacts.time[mine], grid)
         if mask is not None:
-            found.append(Closed(Code.CHANNEL_CAP, mask, None, np.arange(len(counts)) == place))
+            found.append(Closed(Code.CHANNEL_CAP, mask, None, np.arange(len(menu.channels) + 1) == place))
     return found
