@@ -39,7 +39,7 @@ from recommender.engine import Recommender, fit
 from recommender.queries import Queries
 from recommender.rules import Rule, Rules, parse_rules
 from recommender.sources.base import Source
-from serving.decision_schemas import DecisionBody
+from serving.decision_schemas import DecisionBody, DecisionsBatchBody
 from serving.messages import read_messages
 from serving.products import product_of
 from serving.schemas import AliasBody, ListQuery, RecommendationsBody
@@ -153,7 +153,7 @@ def test_requests_are_understood(page: Path) -> None:
         elif path.startswith("/v1/events"):
             assert all(isinstance(message, list) for message in read_messages(body, 0).messages)
         elif path.startswith("/v1/decisions"):
-            DecisionBody.model_validate(body)
+            (DecisionsBatchBody if path.endswith(":batch") else DecisionBody).model_validate(body)
         elif path.startswith("/v1/models/"):
             AliasBody.model_validate(body)
         else:
