@@ -125,7 +125,9 @@ def choose(
     drawable[:, 0] = True
     in_holdout = draws.holdout < holdout
     explored = (draws.explore < epsilon) & ~in_holdout
-    arm = np.where(explored, nth(drawable, draws.pick), best)
+    arm = best.astype(np.int64)
+    if explored.any():
+        arm[explored] = nth(drawable[explored], draws.pick[explored])
     arm[in_holdout] = 0
     rows = np.arange(n)
     share = drawable[rows, arm] / drawable.sum(axis=1)
@@ -164,7 +166,10 @@ def _slots(weighed: Weighed, arm: Ints, epsilon: float, draws: Draws) -> tuple[N
         rows = np.flatnonzero(action == place)
         open_ = weighed.openings.of(rows, place, menu.channel[arm[rows]])
         best = slot[rows]
-        drawn = np.where(draws.explore_slot[rows] < epsilon, nth(open_, draws.pick_slot[rows]), best)
+        drawn = best.copy()
+        explored = draws.explore_slot[rows] < epsilon
+        if explored.any():
+            drawn[explored] = nth(open_[explored], draws.pick_slot[rows[explored]])
         chance[rows] = (1 - epsilon) * (drawn == best) + epsilon / open_.sum(axis=1)
         slot[rows] = drawn
     return slot, chance

@@ -101,8 +101,11 @@ class Encoder:
         scaled = np.clip((raw - columns.mean) / columns.spread, -CUT, CUT)
         out[:, width : width + len(columns.unknown)] = ~known[:, columns.unknown] - columns.share
         out[:, :width] = np.where(known, scaled, 0.0)
-        for at, (name, value, share) in enumerate(self.indicators, start=width + len(columns.unknown)):
-            out[:, at] = _holds(crowd.attributes.get(name), value, n) - share
+        told = out[:, width + len(columns.unknown) :]
+        told[:] = columns.holding
+        for at, (name, value, _) in enumerate(self.indicators):
+            if name in crowd.attributes:
+                told[:, at] += _holds(crowd.attributes[name], value, n)
         return out
 
     @cached_property
@@ -116,6 +119,7 @@ class Encoder:
             np.array([spread for *_, spread, _ in self.numbers]),
             np.flatnonzero([unknown > 0 for *_, unknown in self.numbers]),
             np.array([unknown for *_, unknown in self.numbers if unknown > 0]),
+            -np.array([share for *_, share in self.indicators]),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -133,7 +137,10 @@ class Encoder:
 
 @dataclass(frozen=True)
 class _Columns:
-    """`Encoder.numbers` by column: places of those that are skewed, and of those with a column for being unknown."""
+    """`Encoder.numbers` by column: places of those that are skewed, and of those with a column for being unknown.
+
+    share: of rows in which these were unknown. holding: what an indicator is where the value is another, −share.
+    """
 
     names: tuple[str, ...]
     places: Mapping[str, int]
@@ -142,6 +149,7 @@ class _Columns:
     spread: Floats
     unknown: Ints
     share: Floats
+    holding: Floats
     _of_state: dict[tuple[str, ...], tuple[list[int], list[int]]] = field(default_factory=dict)
 
     def of_state(self, names: tuple[str, ...]) -> tuple[list[int], list[int]]:

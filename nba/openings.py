@@ -72,6 +72,8 @@ class Openings:
         still = np.ones((len(rows), self.grid.time.shape[1]), dtype=np.bool_)
         for closed in self.closed:
             touched = closed.channels[channel] & (True if closed.action is None else action == closed.action)
+            if not touched.any():
+                continue
             still[touched] &= ~closed.mask[rows[touched]]
             codes[touched & (codes == 0) & ~still.any(axis=1)] = closed.code
         return codes
