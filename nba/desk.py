@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from features.catalogue import Number, Tags, Text
@@ -119,12 +119,13 @@ class Desk:
 
     def contacts(self, seen: Seen, standing: Standing, *, but: str | None = None) -> list[Sent]:
         """What was sent to a person, and what is reserved: of a decision that was reported, the sending counts."""
-        labels = {one.decision_id: one.contact.action for one in standing.choices if one.contact is not None}
-        sent = [
-            one if one.action is not None else replace(one, action=labels.get(one.decision_id or ""))
-            for one in seen.sent
-        ]
-        return sent + self.waiting(seen, standing, but=but)
+        return labelled(seen, self.labels(seen, standing)) + self.waiting(seen, standing, but=but)
+
+    def labels(self, seen: Seen, standing: Standing) -> dict[str, str]:
+        """Actions of what was sent, by the decision that asked for it, where the event does not tell."""
+        chosen = {one.decision_id: one.contact.action for one in standing.choices if one.contact is not None}
+        asked = {one.decision_id for one in seen.sent if one.action is None}
+        return {name: action for name, action in chosen.items() if name in asked}
 
     def waiting(self, seen: Seen, standing: Standing, *, but: str | None = None) -> list[Sent]:
         """Contacts that are reserved and not reported."""
@@ -202,3 +203,10 @@ class Desk:
     def stores(self) -> tuple[EventStore, DecisionStore, Shelf]:
         """What it stands on."""
         return self._events, self._decisions, self._shelf
+
+
+def labelled(seen: Seen, labels: Mapping[str, str]) -> list[Sent]:
+    """What was sent to a person, its actions filled in by the decisions that asked for it."""
+    return [
+        one if one.action is not None else replace(one, action=labels.get(one.decision_id or "")) for one in seen.sent
+    ]

@@ -239,6 +239,7 @@ class _Drafting:
             "degraded": False,
         }
         request = question.to_json() | {
+            "labels": desk.labels(seen, standing),
             "waiting": [[one.action, one.channel, one.time] for one in waiting],
             "budgets": self._purse.to_json(),
             "planned": self._under.plan.get(question.who.name),

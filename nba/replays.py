@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from features.store.base import Contact, Decision, Json
-from nba.desk import Desk
+from nba.desk import Desk, labelled
 from nba.drafting import digest_of
 from nba.one_customer import Sent, reserved
 from nba.purse import Purse
@@ -76,9 +76,7 @@ def remade(desk: Desk, decision: Decision) -> Json:
     request = decision.request
     question = Question.of_json(request)
     seen = desk.seen(question, upto=decision.watermark.seq)
-    # Labels that a decision of then gave to what was sent come from its choices, which are there as long as it is.
-    standing = desk.standing(seen)
-    known = desk.contacts(seen, standing)[: len(seen.sent)]
+    known = labelled(seen, request["labels"])  # the decisions that asked for it may be older than what is kept
     waiting: list[Sent] = [
         reserved(Contact(action, channel, time, time)) for action, channel, time in request["waiting"]
     ]

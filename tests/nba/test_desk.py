@@ -372,6 +372,19 @@ def test_a_replay_finds_what_differs() -> None:
     assert first["place"] == "/alternatives/0/channel" or first["then"] != first["now"]
 
 
+def test_a_replay_knows_what_was_sent_long_before() -> None:
+    """The decision that asked for it is not kept any more by then."""
+    patient = {**tables()["actions"]["survey"], "cooldown_hours": 90 * 24}
+    town = Town(config=NbaConfig.of(tables(actions={"survey": patient})))
+    town.happened("view", NOON - HOUR, product_id="comb")
+    first = town.ask()
+    town.happened("send", NOON + MINUTE, channel="email", decision_id=first.decision.id)
+    second = town.ask(NOON + 80 * DAY)
+    assert (choice(first)[0], choice(second)[0]) == ("survey", "hold")
+    assert town.decisions.prune(NOON + 5 * DAY) == 1
+    assert replayed(town, second.decision.id) == []
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Town]:
     town = Town(
