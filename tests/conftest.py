@@ -54,6 +54,6 @@ def small_bundle(small_recommender: Recommender, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(scope="session")
 def small_nba(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of decisions, learned from a small simulated shop; one for all processes of pytest. Not to be written to."""
+    """A bundle of decisions, one for all processes of pytest (`tests.nba.small_model`). Not to be written to."""
     base = tmp_path_factory.getbasetemp()
     return put_model((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "small-nba")

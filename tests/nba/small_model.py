@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from features.dataset import read_dataset
 from features.encode import encode_catalogue, encode_events
@@ -40,7 +41,7 @@ def put_model(folder: Path) -> Path:
     """The bundle in ``folder``, written by whichever process comes first; the others wait for it."""
     made = folder / "bundle"
     folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
+    with (folder / "lock").open("w") as lock, threadpool_limits(1):
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
             config = NbaConfig.default(CHANGES)
