@@ -87,8 +87,8 @@ def _keeps(expression: Expression) -> Keeps:
         case Not(part):
             inner = _keeps(part)
             return lambda row: not inner(row)
-        case Constant(value):
-            return lambda row: value
+        case Constant(truth):
+            return lambda row: truth
         case Truth(column):
             return lambda row: row(column.name) is True
         case Comparison(column, symbol, operand):
@@ -102,8 +102,8 @@ def _keeps(expression: Expression) -> Keeps:
             if negated:
                 return lambda row: row(column.name) is not None and not any(one(row) for one in equal)
             return lambda row: any(one(row) for one in equal)
-        case Containment(column, value, negated):
-            wanted = value.value if isinstance(value, Value) else value.name
+        case Containment(column, text, negated):
+            wanted = text.value if isinstance(text, Value) else text.name
             return lambda row: (wanted in (row(column.name) or ())) is not negated  # type: ignore[operator]
         case Likeness(column, like, ignore_case, negated):
             matches = pattern_of(str(like.value), ignore_case=ignore_case).match

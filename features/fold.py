@@ -208,7 +208,7 @@ def shares(numbers: Any, cell: int, fade: float, at: int, offset: float, place: 
         mass = numbers[cell + hour]
         if mass > 0.0:
             total += mass
-            for later in range(2):
+            for later in range(2 if over > 0.0 else 1):
                 part = mass * (over if later else 1.0 - over)
                 local = (hour + whole + later) % WEEK_HOURS
                 out[place + local % 24 // 6] += part
