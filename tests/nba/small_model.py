@@ -82,7 +82,7 @@ def _scores(folder: Path) -> ScoreModels:
 def _regular_orders(*, customers: int = 200, days: int = 600) -> pd.DataFrame:
     """A view and an order of one product, every 25 to 90 days for each customer, give or take a tenth."""
     rng = np.random.default_rng(SEED)
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for customer in range(customers):
         gap = rng.uniform(25, 90)
         day = rng.uniform(0, gap)
