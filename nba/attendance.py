@@ -94,7 +94,7 @@ class Attendance:
         """
         n, c = len(matrix), len(self.channels)
         out = np.ones((n, c + 1))
-        if not self.told or c == 0:
+        if not self.told or c == 0 or n == 0:
             return out
         if self.booster is None:
             out[:, :c] = self.mean[:c]

@@ -50,7 +50,7 @@ class Trees:
 
     def predict(self, matrix: Floats) -> Floats:
         """float64[n]."""
-        if self._booster is None:
+        if self._booster is None or not len(matrix):
             return np.full(len(matrix), self.mean)
         return np.asarray(self._booster.predict(matrix, num_threads=1), dtype=np.float64)
 

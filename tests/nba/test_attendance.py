@@ -20,7 +20,7 @@ from nba.attendance import (
     untold,
     write_attendance,
 )
-from nba.crowd import Crowd, Floats
+from nba.crowd import Crowd, Floats, rows_of
 from tests.nba.simple_models import crowd_of
 from tests.nba.worlds import START
 
@@ -132,6 +132,11 @@ def test_the_state_tells_of_each_channel() -> None:
     assert found[0, 0, :5].tolist() == [10, 4, 1, (4 + 5 * 0.3) / 15, 2]
     assert found[0, 1, 3] == pytest.approx(0.1), "before the first contact it is everybody's"
     assert np.isnan(found[0, 2]).all(), "no slot counts letters"
+
+
+def test_nobody_is_asked_about(many: Contacts, fitted: Attendance) -> None:
+    none = np.zeros(0, dtype=np.int64)
+    assert fitted.chance(many.matrix[:0], rows_of(many.crowd, none)).shape == (0, 4)
 
 
 @pytest.mark.parametrize("kind", ["trees", "means", "untold"])

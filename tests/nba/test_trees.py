@@ -12,6 +12,7 @@ def test_a_step_is_found() -> None:
     x = np.linspace(-1, 1, 2_000)[:, None]
     fitted = fit_trees(x, np.where(x[:, 0] > 0, 3.0, 1.0), seed=0)
     assert fitted.predict(np.array([[-0.8], [0.8]])) == pytest.approx([1, 3], abs=0.1)
+    assert len(fitted.predict(x[:0])) == 0
     back = Trees(fitted.text, fitted.mean)
     assert (back.predict(x) == fitted.predict(x)).all()
 
