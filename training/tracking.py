@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -231,7 +232,7 @@ class Tracking:
     def _log(self, run_id: str, parameters: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
         import mlflow
 
-        texts = [(key, str(value)[:LONGEST_PARAMETER]) for key, value in parameters.items()]
+        texts = [(plain_name(key), str(value)[:LONGEST_PARAMETER]) for key, value in parameters.items()]
         for start in range(0, len(texts), PARAMETERS_PER_CALL):
             mlflow.log_params(dict(texts[start : start + PARAMETERS_PER_CALL]), run_id=run_id)
         mlflow.log_metrics({metric_name(key): value for key, value in metrics.items()}, run_id=run_id)
@@ -331,7 +332,16 @@ def is_finite(value: Any) -> bool:
 
 def metric_name(name: str) -> str:
     """``ndcg@10`` as ``ndcg_at_10``: MLflow's names have no @."""
-    return name.replace("@", "_at_")
+    return plain_name(name.replace("@", "_at_"))
+
+
+def plain_name(name: str) -> str:
+    """Characters that MLflow's names cannot have, such as in what a shop calls an action, become their number.
+
+    >>> plain_name("actions.survey 😀.value")
+    'actions.survey u1f600.value'
+    """
+    return re.sub(r"[^\w/.\- :]", lambda found: f"u{ord(found[0]):x}", name)
 
 
 def value_of(version: entities.ModelVersion, aliases: Mapping[str, str]) -> ModelVersion:

@@ -16,11 +16,6 @@ from training.forgetting import without_erased
 from training.split import EvaluationError
 
 
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("compiled")
-
-
 class TestArms:
     def test_what_was_done_and_what_could_have_been(self, tmp_path: Path, compiled: Path) -> None:
         log = log_of(
