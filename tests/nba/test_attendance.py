@@ -33,7 +33,7 @@ class Contacts:
     def __init__(self, n: int = 3_000) -> None:
         rng = np.random.default_rng(0)
         self.taste = rng.integers(0, 2, n)
-        self.matrix: Floats = self.taste[:, None] - 0.5
+        self.matrix: Floats = np.asarray(self.taste[:, None] - 0.5, dtype=np.float64)
         self.channel = rng.integers(0, 3, n).astype(np.int32)
         self.right = np.array([[0.1, 0.5, 0.02], [0.5, 0.1, 0.02]])[self.taste]
         self.attended = rng.random(n) < self.right[np.arange(n), self.channel]

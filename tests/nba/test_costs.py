@@ -31,7 +31,7 @@ class TestContactCosts:
 def ten_days(left: list[bool]) -> Logged:
     """A hundred contacts of ten customers in ten days, half by e-mail, half by text message."""
     n = 100
-    crowd = crowd_of(START + np.arange(n) * 10 * DAY // (n - 1), channels=["email", "sms"])
+    crowd = crowd_of((START + np.arange(n) * 10 * DAY // (n - 1)).tolist(), channels=["email", "sms"])
     return logged(ARMS, np.resize([1, 2], n), crowd=crowd, customer=np.arange(n) % 10, unsubscribed=left)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from features.catalogue import Column, Flag, Number, Tags, Text, Time
 from features.events import DAY, HOUR
 from features.vocabulary import Vocabulary
-from nba.crowd import Crowd, rows_of
+from nba.crowd import Crowd, Floats, rows_of
 from nba.encoding import CUT, Encoder, hour_cells
 from nba.values import DAY_HOURS, HOUR_CELLS
 from tests.nba.simple_models import crowd_of, moment
@@ -38,7 +38,7 @@ class TestNumbers:
         assert (age.mean(), age.std()) == (pytest.approx(0, abs=1e-9), pytest.approx(1))
 
     def test_skewed_ones_become_logarithms(self) -> None:
-        spent = np.exp(np.random.default_rng(0).normal(0, 2, N))
+        spent: Floats = np.exp(np.random.default_rng(0).normal(0, 2, N))
         found = column(crowd(spent=Number(spent)), "spent")
         assert np.corrcoef(found, np.log1p(spent))[0, 1] > 0.99
 
@@ -76,7 +76,7 @@ class TestNumbers:
         assert (np.diff(since) > 0).all(), "an earlier time is longer ago"
 
     def test_the_state_wins_over_an_attribute_of_its_name(self) -> None:
-        asked = crowd(orders=Number(np.linspace(100, 200, N)), views_30d=Number(np.arange(N) * 1.0))
+        asked = crowd(orders=Number(np.linspace(100, 200, N)), views_30d=Number(np.linspace(0, 1, N)))
         state = asked.state.copy()
         state[:, asked.names.index("orders")] = np.linspace(3, 1, N)
         asked = replace(asked, state=state)
@@ -143,7 +143,7 @@ def test_columns_may_come_in_another_order_or_not_at_all() -> None:
         asked,
         names=tuple(asked.names[place] for place in order),
         state=asked.state[:, order],
-        attributes=dict(reversed(asked.attributes.items())),
+        attributes=dict(reversed(list(asked.attributes.items()))),
     )
     assert (encoder.matrix(other) == encoder.matrix(asked)).all()
     bare = encoder.matrix(replace(asked, names=(), state=np.zeros((N, 0)), attributes={}))

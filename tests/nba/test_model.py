@@ -40,7 +40,7 @@ def test_of_each_customer_alone_the_values_are_the_same(fitted: Fitted, log: Log
 def test_nobody(fitted: Fitted, log: Logged) -> None:
     none = rows_of(log.crowd, np.zeros(0, dtype=np.int64))
     for name in ("learned", "response", "means", "assigned", "constant"):
-        found = model(fitted, Rule(name)).values(none)  # type: ignore[arg-type]
+        found = model(fitted, Rule(name)).values(none)
         assert found.gain.shape == (0, 2)
         assert found.preference is None or found.preference.shape == (0, 5)
 

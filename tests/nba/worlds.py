@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -37,7 +37,7 @@ def logged(
     """A log by hand: an hour between decisions, a customer each, drawn evenly, at ten o'clock, nothing came of them."""
     chosen = np.asarray(arm, dtype=np.int32)
     n = len(chosen)
-    crowd = crowd_of(START + HOUR * np.arange(n), channels=arms.channels) if crowd is None else crowd
+    crowd = crowd_of((START + HOUR * np.arange(n)).tolist(), channels=arms.channels) if crowd is None else crowd
     nothing = np.zeros(n, dtype=np.bool_)
     flags = {
         name: np.asarray(happened.get(name, nothing), dtype=np.bool_)
@@ -72,7 +72,7 @@ def drawn(
     anyway: float = 0.0,
     noise: float = 1.0,
     span: float = 60.0,
-    more: dict[str, Column] | None = None,
+    more: Mapping[str, Column] | None = None,
 ) -> Logged:
     """Decisions drawn evenly over all arms.
 
@@ -102,7 +102,7 @@ def drawn(
     at = START + (rng.permutation(n) * (span * DAY / n)).astype(np.int64)
     order = np.argsort(at)
     crowd = crowd_of(
-        at[order],
+        at[order].tolist(),
         channels=arms.channels,
         attributes={"taste": Number(taste[order].astype(np.float64)), **(more or {})},
         ids=[f"c{one}" for one in customer[order]],

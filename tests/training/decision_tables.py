@@ -70,7 +70,7 @@ def planted(
             "message_id": [f"m{row}" for row in range(n)],
             "customer_id": [ids[one] for one in customer],
             "action": action,
-            "channel": np.where(sent, "email", None),
+            "channel": ["email" if one else None for one in sent],
             "sent_at": at,
             "propensity": 1 / len(actions),
             "cost": np.where(sent, 0.1, 0.0),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pytest
 
 from features.events import DAY
-from features.gate import GateRefused, ModelVersion, Verdict, check
+from features.gate import Difference, GateRefused, ModelVersion, Verdict, check
 from nba.arms import Arms
 from nba.config import NbaConfig
 from nba.logged import Logged, RewardName
@@ -27,7 +30,9 @@ def log_of(n: int = 11_000) -> Logged:
     return drawn(n=n, arms=arms, gain=HALF, attend=((0.6,), (0.6,)), noise=0.7, cost=(0.02,))
 
 
-def challenger(log: Logged, reward: RewardName = "value", **changes: object) -> Challenger:
+def challenger(
+    log: Logged, reward: RewardName = "value", changes: Mapping[str, Any] = MappingProxyType({})
+) -> Challenger:
     config = NbaConfig.of_log(log.arms, changes)
     return Challenger(config, reward, before(config, log))
 
@@ -56,7 +61,7 @@ class TestVerdicts:
 
     def test_a_better_configuration_passes_and_a_worse_one_is_refused(self) -> None:
         log = log_of()
-        good, bad = challenger(log), challenger(log, **ONLY_A)
+        good, bad = challenger(log), challenger(log, changes=ONLY_A)
         _, passes, _ = judged(log, good, CHAMPION, bad, seed=0)
         _, fails, _ = judged(log, bad, CHAMPION, good, seed=0)
         assert passes is not None
@@ -73,14 +78,13 @@ class TestVerdicts:
         log = log_of()
         _, verdict, _ = judged(log, challenger(log), CHAMPION, challenger(log), seed=0)
         assert verdict is not None
-        assert verdict.difference.value == 0
-        assert verdict.difference.ci == (0, 0)
+        assert verdict.difference == Difference(value=0, ci=(0, 0))
         assert verdict.passed
 
     def test_a_price_of_attention_does_not_change_what_was_earned(self) -> None:
         """It changes choices; where these are the same, so are the values."""
         log = replace(log_of(), unsubscribed=np.zeros(len(log_of()), dtype=np.bool_))
-        paying = challenger(log, learning={"attention": True})
+        paying = challenger(log, changes={"learning": {"attention": True}})
         _, verdict, _ = judged(log, paying, CHAMPION, challenger(log), seed=0)
         assert verdict is not None
         assert verdict.difference.value == pytest.approx(0, abs=1e-9)
