@@ -7,7 +7,8 @@ For each seed a shop is simulated: 30,000 customers, ten decisions each. The dec
 customers, whom nothing has seen, and the simulator tells exactly what that is worth: value less cost, one step.
 
 - L, the best rule ladder fitted on the log (`nba.ladder_fitting`: rules of marketing tools, every constant).
-- learned: what `segue train nba` would serve, whichever rule decides, arms and hours chosen jointly.
+- learned: what `segue train nba` would serve, whichever rule decides, arms and hours chosen jointly. With ``--rule learned``
+  nothing else competes for that, which takes a quarter of the time.
 - C, the ceiling: a policy that knows the simulator's equations, but of the customers only what can be observed.
 - oracle: it knows the hidden traits too.
 
@@ -24,18 +25,17 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.dataset import read_dataset
 from nba.crowd import Ints
-from nba.ladder_fitting import fit_ladder
 from nba.learning import LearningConfig
 from nba.logged import Logged
-from nba.model import DecisionModel, Rule
-from nba.selection import fit_selected
+from nba.model import DecisionModel, Rule, RuleName
+from nba.selection import fit, fit_selected
 from nba.simulation.files import write
 from nba.simulation.parameters import ShopParameters
 from nba.simulation.shop import simulate
@@ -114,16 +114,28 @@ def served(shop: Shop, model: DecisionModel, *, then_time: bool = False) -> floa
     return shop.worth(arm, send_at)
 
 
-def measured(seed: int, learners: int, judged: int, sizes: list[int], cache: Path) -> dict[str, Any]:
+def model_of(log: Logged, rule: RuleName | None) -> DecisionModel:
+    """What is learned from a log, under the rule that does best on it, or under a given one."""
+    config = LearningConfig(attention=False)
+    if rule is None:
+        return fit_selected(log, "value", config, seed=0)[0]
+    fitted = fit(log, "value", config, seed=0)
+    nothing = np.zeros(len(log.arms.channels) + 1)
+    return DecisionModel(fitted.learned, fitted.response, nothing, Rule(rule), fitted.ladder)
+
+
+def measured(
+    seed: int, learners: int, judged: int, sizes: list[int], rule: RuleName | None, cache: Path
+) -> dict[str, Any]:
     """One seed."""
     started = time.process_time()
     shop = Shop(seed, learners, judged, cache)
-    config = LearningConfig(attention=False)
-    log, reward = shop.log, shop.log.reward("value")
-    model, leads = fit_selected(log, "value", config, seed=0)
+    log = shop.log
+    model = model_of(log, rule)
+    assert model.ladder is not None
     cells = np.zeros((len(shop.test), HOUR_CELLS), dtype=np.bool_)
     np.logical_or.at(cells, (np.arange(len(cells))[:, None], shop.slots.cell), shop.slots.allowed)
-    ladder = fit_ladder(log, reward).ladder
+    ladder = model.ladder
     arm, cell = ladder.choose(log.arms, shop.test.crowd, shop.test.eligible, cells)
     nothing = np.zeros(len(shop.test), dtype=np.int64)
     found = {
@@ -139,8 +151,7 @@ def measured(seed: int, learners: int, judged: int, sizes: list[int], cache: Pat
     }
     curve = {}
     for size in sizes:
-        part, _ = fit_selected(log.take(some_customers(log, size)), "value", config, seed=0)
-        curve[str(size)] = share(found, served(shop, part))
+        curve[str(size)] = share(found, served(shop, model_of(log.take(some_customers(log, size)), rule)))
     return {
         "seed": seed,
         "rows": len(log),
@@ -148,9 +159,9 @@ def measured(seed: int, learners: int, judged: int, sizes: list[int], cache: Pat
         "share": share(found, found["learned"]),
         "decides": model.rule.name,
         "trust": model.learned.trust,
+        "confirmed": model.learned.confirmed,
         "ladder": f"{ladder.action}, {ladder.channel}, {ladder.hour}",
         "curve": curve,
-        "leads": {name: list(lead) for name, lead in leads.items()},
         "cpu_seconds": time.process_time() - started,
     }
 
@@ -172,12 +183,15 @@ def main() -> None:
     parser.add_argument("--learners", type=int, default=20_000, help="customers of the log, ten decisions each")
     parser.add_argument("--judged", type=int, default=10_000, help="customers who are decided on")
     parser.add_argument("--curve", type=int, nargs="*", default=[], help="rows of smaller logs to learn from")
+    parser.add_argument(
+        "--rule", choices=get_args(RuleName), help="what decides; without it, what does best on the log"
+    )
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     shares = []
     with tempfile.TemporaryDirectory() as cache:
         for seed in asked.seeds:
-            found = measured(seed, asked.learners, asked.judged, asked.curve, Path(cache))
+            found = measured(seed, asked.learners, asked.judged, asked.curve, asked.rule, Path(cache))
             shares.append(found["share"])
             if asked.json:
                 print(json.dumps(found), flush=True)

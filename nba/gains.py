@@ -36,8 +36,10 @@ RECENT_DAYS = 14.0
 #: Penalties tried, in units of the residual variance over that of a gain: larger is smoother.
 SHARED = (300.0, 3_000.0, 30_000.0, 300_000.0)
 PRIVATE = (3_000.0, 30_000.0, 300_000.0, 3e6)
-#: … and of the actions' means towards that of all: contacts by which they are drawn to it.
+#: … and of the actions' means towards that of all, in contacts: at first, and the least and most that the spread of
+#: the means may ask for.
 MEANS = 300.0
+LEAST_MEANS, MOST_MEANS = 30.0, 1e5
 #: What takes up the base is hardly held back.
 BASE = 1.0
 
@@ -203,16 +205,16 @@ def fit_gains(
     rows = [np.flatnonzero(fold == number) for number in range(FOLDS)]
     parts = [_sums(matrix[one], own[one], action[one], dose[one], residual[one], k) for one in rows]
     whole = sum(parts[1:], start=parts[0])
-    best, lowest = (SHARED[-1], PRIVATE[-1]), np.inf
-    for penalties in product(SHARED, PRIVATE):
+    best, lowest = (SHARED[-1], PRIVATE[-1], MEANS), np.inf
+    for penalties in product(SHARED, PRIVATE, (MEANS,)):
         if penalties[0] <= penalties[1]:
             loss = sum(_loss(part, _solve(whole - part, penalties)) for part in parts)
             if loss < lowest:
                 best, lowest = penalties, loss
     unseen = np.empty((len(matrix), k))
     for one, part in zip(rows, parts, strict=True):
-        unseen[one] = _gains(whole - part, best).predict(matrix[one], own[one])
-    return CrossFitted(_gains(whole, best), unseen)
+        unseen[one] = _drawn(whole - part, best).predict(matrix[one], own[one])
+    return CrossFitted(_drawn(whole, best), unseen)
 
 
 def scaled(gains: Gains, factor: float) -> Gains:
@@ -298,15 +300,46 @@ def _joined(sums: Sums) -> tuple[Floats, Floats, Floats]:
     return common, meeting, np.concatenate([sums.gr.sum(axis=0), sums.hr.sum(axis=0)])
 
 
-def _solve(sums: Sums, penalties: tuple[float, float]) -> Solution:
+def _drawn(sums: Sums, penalties: tuple[float, float, float]) -> Gains:
+    """Gains with the actions' means drawn as far as their spread asks for."""
+    return _gains(sums, (*penalties[:2], _means(sums, penalties)))
+
+
+def _means(sums: Sums, penalties: tuple[float, float, float]) -> float:
+    """By how much the actions' means are to be drawn to that of all: noise over their spread beyond chance.
+
+    The spread is that of random effects (DerSimonian & Laird, Controlled Clinical Trials 7, 1986), from means that were
+    hardly drawn.
+    """
+    k = len(sums.gh)
+    alone = _solve(sums, (*penalties[:2], LEAST_MEANS))
+    rows = np.maximum(sums.hh[:, 0, 0], 1e-9)
+    noise = max(_loss(sums, alone), 0.0) / max(sums.n - 1, 1)
+    known = sums.gg[:k, 0, 0] > 0
+    if known.sum() < 2 or noise == 0:
+        return penalties[2]
+    weight = rows[known] / noise
+    mean = alone.private[known, 0]
+    centred = mean - np.average(mean, weights=weight)
+    excess = float((weight * centred**2).sum()) - (len(mean) - 1)
+    scale = float(weight.sum() - (weight**2).sum() / weight.sum())
+    spread = excess / scale if excess > 0 and scale > 0 else 0.0
+    return float(np.clip(noise / (spread * _unit(sums)) if spread > 0 else MOST_MEANS, LEAST_MEANS, MOST_MEANS))
+
+
+def _unit(sums: Sums) -> float:
+    """The mean squared dose of contacts."""
+    return max(float(sums.hh[:, 0, 0].sum()) / max(float(sums.gg[: len(sums.gh), 0, 0].sum()), 1.0), 1e-9)
+
+
+def _solve(sums: Sums, penalties: tuple[float, float, float]) -> Solution:
     """Penalised least squares. Doses are small, so penalties are in units of the mean squared dose of contacts."""
-    shared, private = penalties
-    k, width, wide = sums.gh.shape
-    treated = max(float(sums.gg[:k, 0, 0].sum()), 1.0)
-    unit = max(float(sums.hh[:, 0, 0].sum()) / treated, 1e-9)
+    shared, private, means = penalties
+    width, wide = sums.gh.shape[1:]
+    unit = _unit(sums)
     common, meeting, right = _joined(sums)
     base, all_, mine = np.full(width, BASE), np.full(wide, shared * unit), np.full(width, private * unit)
-    base[0], all_[0], mine[0] = 1e-9, 1e-6 * unit, MEANS * unit
+    base[0], all_[0], mine[0] = 1e-9, 1e-6 * unit, means * unit
     common[np.diag_indices_from(common)] += np.concatenate([base, all_])
     blocks = sums.hh[:, :width, :width] + np.diag(mine)
     own: Floats = np.asarray(np.linalg.inv(blocks), dtype=np.float64)
@@ -328,7 +361,7 @@ def _loss(sums: Sums, found: Solution) -> float:
     return float(sums.rr - 2 * linear + squared)
 
 
-def _gains(sums: Sums, penalties: tuple[float, float]) -> Gains:
+def _gains(sums: Sums, penalties: tuple[float, float, float]) -> Gains:
     found = _solve(sums, penalties)
     noise = max(_loss(sums, found), 0.0) / max(sums.n - 1, 1)
     k, width, wide = sums.gh.shape

@@ -99,27 +99,42 @@ class Ladder(Config):
 
     def choose_arms(self, arms: Arms, crowd: Crowd, eligible: Mask) -> NDArray[np.int32]:
         """int32[n], by the action and the channel rule. Arguments as in `choose`."""
-        chosen = np.zeros(len(crowd), dtype=np.int32)
+        rank = np.where(eligible, self._ranks(arms, crowd, eligible), _NEVER)
+        best = rank.argmin(axis=1)
+        there = rank[np.arange(len(best)), best] < _NEVER
+        return np.where(there, best, 0).astype(np.int32)
+
+    def preference(self, arms: Arms, crowd: Crowd) -> Floats:
+        """float64[n, A], higher for what comes first; 0 for hold, below that for what the ladder never chooses.
+
+        Whom it is possible for is asked later, but for ``follow_up``: there everybody is followed whom it concerns.
+        """
+        rank = self._ranks(arms, crowd, np.ones((len(crowd), len(arms)), dtype=np.bool_))
+        prefers = np.where(rank < _NEVER, 1.0 / (1.0 + rank), -1.0)
+        prefers[:, 0] = 0.0
+        return prefers
+
+    def _ranks(self, arms: Arms, crowd: Crowd, eligible: Mask) -> NDArray[np.int64]:
+        """int64[n, A], the first first; `_NEVER` for hold and for what is in no list."""
+        ranks = np.full((len(crowd), len(arms)), _NEVER, dtype=np.int64)
         if self.action == "listed_arms":
-            for pair in self.arms:
+            for place, pair in enumerate(self.arms):
                 arm = arms.find(*pair)
                 if arm > 0:
-                    chosen[(chosen == 0) & eligible[:, arm]] = arm
-            return chosen
+                    ranks[:, arm] = np.minimum(ranks[:, arm], place)
+            return ranks
         pairs = [arms.pair(arm) for arm in range(len(arms))]
         listed = _places(self.actions, [text for text, _ in pairs])
         follows = np.array([self.follows(arms, arm) for arm in range(len(arms))]) & (self.action == "follow_up")
         columns = np.flatnonzero((listed < _NEVER) | follows)
         if not len(columns):
-            return chosen
+            return ranks
         rank = listed[columns] * (len(arms.channels) + 1) + self._channel_places(arms, crowd)[:, arms.channel[columns]]
         if follows.any():
             steps, following = self._steps(arms, crowd, eligible, columns)
             rank = np.where(following[:, None], steps, rank)
-        rank = np.where(eligible[:, columns], rank, _NEVER)
-        best = rank.argmin(axis=1)
-        there = rank[np.arange(len(best)), best] < _NEVER
-        return np.where(there, columns[best], 0).astype(np.int32)
+        ranks[:, columns] = np.minimum(rank, _NEVER)
+        return ranks
 
     def choose_hours(
         self, arms: Arms, crowd: Crowd, arm: NDArray[np.int32], allowed: Mask | None = None

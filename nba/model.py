@@ -20,6 +20,7 @@ from nba.attendance import read_attendance, write_attendance
 from nba.crowd import Crowd, Floats
 from nba.encoding import Encoder
 from nba.gains import Gains, own_numbers
+from nba.ladders import Ladder
 from nba.learning import Learned
 from nba.response import Response
 from nba.timing import HourModel
@@ -27,8 +28,8 @@ from nba.trees import Trees
 from nba.values import Values
 
 #: What decides: learned gains; gains from the assignment alone; the actions' mean gains, on everybody's own channels
-#: and hours; the highest response; one arm.
-RuleName = Literal["learned", "assigned", "means", "response", "constant"]
+#: and hours; the highest response; a ladder of rules; one arm.
+RuleName = Literal["learned", "assigned", "means", "response", "ladder", "constant"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Looked:
         columns: float64[n, 1 + F], what gains are predicted from.
         own: float64[n, K, …], contacts with each action of late.
         attend: float64[n, C + 1]; lift: float32[n, C + 1, HOUR_CELLS]; see `nba.values.Values`.
+        crowd: the customers.
     """
 
     matrix: Floats
@@ -57,6 +59,7 @@ class Looked:
     own: Floats
     attend: Floats
     lift: NDArray[np.float32]
+    crowd: Crowd
 
 
 def look(learned: Learned, crowd: Crowd) -> Looked:
@@ -70,6 +73,7 @@ def look(learned: Learned, crowd: Crowd) -> Looked:
         own_numbers(crowd, learned.arms.actions),
         learned.attendance.chance(matrix, crowd),
         learned.hours.lift(crowd),
+        crowd,
     )
 
 
@@ -82,12 +86,14 @@ class DecisionModel:
         response: what contacts are followed by, whatever would have been without.
         attention: float64[C + 1], price of a contact on each channel, none last.
         rule: what decides.
+        ladder: the best rules of marketing tools that the log can tell.
     """
 
     learned: Learned
     response: Response
     attention: Floats
     rule: Rule
+    ladder: Ladder | None = None
 
     @property
     def arms(self) -> Arms:
@@ -115,13 +121,15 @@ class DecisionModel:
             lift=looked.lift,
             cost=learned.cost,
             attention=np.repeat(self.attention[None], n, axis=0),
-            preference=self._preference(looked.matrix, n),
+            preference=self._preference(looked, n),
         )
 
-    def _preference(self, matrix: Floats, n: int) -> Floats | None:
+    def _preference(self, looked: Looked, n: int) -> Floats | None:
         match self.rule.name:
             case "response":
-                return self.response.of_arms(matrix) - self.learned.cost
+                return self.response.of_arms(looked.matrix) - self.learned.cost
+            case "ladder" if self.ladder is not None:
+                return self.ladder.preference(self.arms, looked.crowd)
             case "constant":
                 return np.repeat(np.where(np.arange(len(self.arms)) == self.rule.arm, 1.0, -1.0)[None], n, axis=0)
             case _:
@@ -158,6 +166,7 @@ def write_model(model: DecisionModel, folder: Path) -> Mapping[str, Any]:
         "attendance": write_attendance(learned.attendance, folder),
         "trees": {name: {"fitted": one.text is not None, "mean": one.mean} for name, one in trees.items()},
         "rule": {"name": model.rule.name, "arm": model.rule.arm},
+        "ladder": None if model.ladder is None else model.ladder.model_dump(mode="json"),
         "arrays": sorted(arrays),
     }
     (folder / "model.json").write_text(json.dumps(said), encoding="utf-8")
@@ -193,4 +202,5 @@ def read_model(folder: Path) -> DecisionModel:
         cost=arrays["cost"],
         prior=arrays["prior"],
     )
-    return DecisionModel(learned, Response(arms, trees("response")), arrays["attention"], Rule(**said["rule"]))
+    ladder = None if said["ladder"] is None else Ladder.model_validate(said["ladder"])
+    return DecisionModel(learned, Response(arms, trees("response")), arrays["attention"], Rule(**said["rule"]), ladder)

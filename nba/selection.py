@@ -21,6 +21,8 @@ from nba.arms import Arms
 from nba.costs import attention_prices
 from nba.crowd import Floats
 from nba.gains import own_numbers
+from nba.ladder_fitting import fit_ladder
+from nba.ladders import Ladder
 from nba.learning import Before, Learned, LearningConfig, learn
 from nba.logged import Logged, RewardName
 from nba.model import DecisionModel, Rule, RuleName, look
@@ -29,7 +31,7 @@ from nba.trees import folds_of
 from nba.values import Values
 
 #: Candidates, in the order in which they are asked whether they lead.
-CANDIDATES: tuple[RuleName, ...] = ("response", "means", "assigned", "learned")
+CANDIDATES: tuple[RuleName, ...] = ("ladder", "response", "means", "assigned", "learned")
 
 #: A lead of so many of its standard errors counts.
 LEAST_LEAD = 1.0
@@ -45,6 +47,7 @@ class Fitted:
 
     learned: Learned
     response: Response
+    ladder: Ladder | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,8 @@ def fit(log: Logged, reward: RewardName, config: LearningConfig, *, seed: int, b
     learned = learn(log, reward, config, seed=seed, before=before)
     matrix = learned.encoder.matrix(log.crowd)
     target = log.reward(reward) + learned.cost[log.arm]
-    return Fitted(learned, fit_response(log.arms, matrix, log.arm, target, seed=seed))
+    response = fit_response(log.arms, matrix, log.arm, target, seed=seed)
+    return Fitted(learned, response, fit_ladder(log, log.reward(reward)).ladder if len(log) else None)
 
 
 def fit_selected(
@@ -98,7 +102,8 @@ def fit_selected(
     seen = out_of_fold(log, reward, config, seed=seed, before=before, progress=lambda done: progress(done, folds + 1))
     rule, leads = chosen_rule(log, log.reward(reward), seen)
     fitted = fit(log, reward, config, seed=seed, before=before)
-    model = DecisionModel(fitted.learned, fitted.response, np.zeros(len(log.arms.channels) + 1), rule)
+    nothing = np.zeros(len(log.arms.channels) + 1)
+    model = DecisionModel(fitted.learned, fitted.response, nothing, rule, fitted.ladder)
     if config.attention and len(log):
         model = replace(model, attention=_attention(log, model))
     progress(folds + 1, folds + 1)
@@ -144,7 +149,9 @@ def answers(fitted: Fitted, log: Logged) -> tuple[Floats, Mapping[RuleName, NDAr
     for name in CANDIDATES:
         if name == "assigned" and np.isnan(fitted.learned.trust):
             continue  # the same as learned
-        values = DecisionModel(fitted.learned, fitted.response, nothing, Rule(name)).values_of(looked)
+        if name == "ladder" and fitted.ladder is None:
+            continue
+        values = DecisionModel(fitted.learned, fitted.response, nothing, Rule(name), fitted.ladder).values_of(looked)
         choices[name] = best(values, log.arms, log.eligible)
         if name == "learned":
             predicted = values.base[:, None] + incremental(values, log.arms)

@@ -30,8 +30,8 @@ from nba.trees import folds_of
 #: Share of the decisions that lie before the cut.
 BEFORE = 0.7
 
-#: Days in which outcomes count: what is fitted on was over by the cut.
-WINDOW_DAYS = 7
+#: Days in which outcomes count, and those that a contact may be planned ahead: what is fitted on was over by the cut.
+WINDOW_DAYS = 7 + 3
 
 #: Decisions needed on either side.
 LEAST_ROWS = 200

@@ -15,7 +15,7 @@ from nba.gains import _sums as sums_of
 from tests.nba.simple_models import contacts_of, crowd_of
 from tests.nba.worlds import START
 
-PENALTIES = (30.0, 70.0)
+PENALTIES = (30.0, 70.0, MEANS)
 
 
 class Rows:
@@ -39,13 +39,13 @@ class Rows:
         mine = [np.where((self.action == action)[:, None], h[:, : 1 + f], 0.0) for action in range(self.k)]
         return np.column_stack([g, h, *mine])
 
-    def ridge(self, penalties: tuple[float, float]) -> Floats:
+    def ridge(self, penalties: tuple[float, float, float]) -> Floats:
         """Penalties of these columns, on the diagonal."""
         f, treated = self.matrix.shape[1], self.action >= 0
         unit = float(np.square(self.dose).sum() / treated.sum())
         base = np.array([1e-9, *[BASE] * f])
         shared = np.array([1e-6 * unit, *[penalties[0] * unit] * (f + len(OWN))])
-        private = np.array([MEANS * unit, *[penalties[1] * unit] * f])
+        private = np.array([penalties[2] * unit, *[penalties[1] * unit] * f])
         return np.concatenate([base, shared, *[private] * self.k])
 
 
