@@ -7,8 +7,8 @@ For each seed a shop is simulated: 30,000 customers, ten decisions each. The dec
 customers, whom nothing has seen, and the simulator tells exactly what that is worth: value less cost, one step.
 
 - L, the best rule ladder fitted on the log (`nba.ladder_fitting`: rules of marketing tools, every constant).
-- learned: what `segue train nba` would serve, whichever rule decides, arms and hours chosen jointly. With ``--rule learned``
-  nothing else competes for that, which takes a quarter of the time.
+- learned: what `segue train nba` would serve, whichever rule decides, arms and hours chosen jointly. With
+  ``--rule learned`` nothing else competes for that, which takes a quarter of the time.
 - C, the ceiling: a policy that knows the simulator's equations, but of the customers only what can be observed.
 - oracle: it knows the hidden traits too.
 
