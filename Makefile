@@ -28,6 +28,10 @@ install: $(STAMP) ## the virtual environment, in .venv
 demo: install ## train on public data, evaluate, promote, serve on http://127.0.0.1:8000
 	$(BIN)/segue demo
 
+# On shared cores the threads of BLAS and OpenMP wait for each other.
+test: export OMP_NUM_THREADS = 1
+test: export OPENBLAS_NUM_THREADS = 1
+
 .PHONY: test
 test: check ## all checks and tests
 	$(BIN)/pytest --numprocesses 2

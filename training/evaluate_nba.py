@@ -27,6 +27,7 @@ from nba.trees import folds_of
 from nba.uplift import Trial, curve, effect, qini
 from training.judging import policy_of
 from training.split import EvaluationError
+from training.threads import single_threaded
 
 FOLDS = 5
 
@@ -91,7 +92,8 @@ def evaluate_nba(
         raise EvaluationError(f"no decision of this log has a {reward}: choose another --reward")
     if len(np.unique(log.customer)) < 2 * folds:
         raise EvaluationError(f"{len(np.unique(log.customer))} customers are too few to evaluate on {folds} folds")
-    found = answered(log, reward, config or LearningConfig(), seed=seed, folds=folds, progress=progress)
+    with single_threaded():
+        found = answered(log, reward, config or LearningConfig(), seed=seed, folds=folds, progress=progress)
     rows = np.arange(len(log))
     judged = Log(log.customer, outcome, log.propensity, found.predicted[rows, log.arm])
     eligible = log.eligible.astype(np.float64)

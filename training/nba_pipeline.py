@@ -31,6 +31,7 @@ from training.loading import Shop, load_telling
 from training.nba_record import record
 from training.score_rows import score_rows, tastes_of
 from training.split import EvaluationError
+from training.threads import single_threaded
 from training.tracking import Tracking
 
 if TYPE_CHECKING:
@@ -128,6 +129,24 @@ def train_nba(
         raise FileExistsError(f"{bundle} is there already; name a folder that is not")
     shop = load_telling(data, home=home, now=now, rejected=rejected, note=note)
     cache = home / "cache" / "compiled"
+    with single_threaded():
+        return _train(data, shop, reward, changes, sets, tracking, cache, bundle, seed, note, progress)
+
+
+def _train(
+    data: Path,
+    shop: Shop,
+    reward: RewardName,
+    changes: Mapping[str, Any] | None,
+    sets: Mapping[str, Any],
+    tracking: Tracking,
+    cache: Path,
+    bundle: Path | None,
+    seed: int,
+    note: Callable[[str], None],
+    progress: Callable[[str, int, int], None],
+) -> Trained:
+    """`train_nba` of a shop that was read."""
     people = people_of(shop.dataset)
     log, config = log_and_config(shop, people, changes, sets, cache)
     note(f"{len(log):,} decisions, {len(log.arms.actions)} actions, {len(log.arms.channels)} channels")
