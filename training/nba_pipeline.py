@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from training.decision_log import decision_log, empty_log
 from training.judging import Challenger, judged
 from training.loading import Shop, load_telling
 from training.nba_record import record
+from training.score_curves import Curve, score_curves
 from training.score_rows import score_rows, tastes_of
 from training.split import EvaluationError
 from training.threads import single_threaded
@@ -165,14 +166,14 @@ def _train(
         before=challenger.before,
         progress=lambda done, total: progress("fit", done, total),
     )
-    scores = scores_of(shop, people, seed, cache)
+    scores, curves = scores_of(shop, people, seed, cache)
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch) / "bundle"
         facts = {"data": shop.dataset.fingerprint, "learned_until": shop.end, "seed": seed, "rows": len(log)}
         bundles.write(model, config, scores, made, facts)
         note("logging to MLflow …")
         kept = json.dumps({"reward": reward, "config": config.model_dump(mode="json")})
-        logged = record(data, made, shop, model, log, kept, leads, judgement, verdict, scores, seed)
+        logged = record(data, made, shop, model, log, kept, leads, judgement, verdict, curves, seed)
         version = tracking.log_training(MODEL, logged)
         if bundle is not None:
             shutil.copytree(made, bundle)
@@ -220,14 +221,16 @@ def champion_of(champion: ModelVersion | None, log: Logged) -> Challenger | str 
     return Challenger(config, said["reward"], before(config, log))
 
 
-def scores_of(shop: Shop, people: People, seed: int, cache: Path) -> ScoreModels | None:
-    """Scores fitted on everything; None where there is too little to fit them on."""
+def scores_of(shop: Shop, people: People, seed: int, cache: Path) -> tuple[ScoreModels | None, dict[str, Curve]]:
+    """Scores fitted on everything, None where there is too little to fit them on; and their calibration curves."""
     config = ScoresConfig()
     rows = score_rows(people, shop.log, shop.end, config, seed=seed, cache_folder=cache)
     if rows is None:
-        return None
+        return None, {}
     scores = fit_scores(rows, config, tastes=tastes_of(shop.log, shop.catalogue, shop.end), seed=seed)
-    return replace(scores) if scores.models or scores.tastes is not None else None
+    if not scores.models and scores.tastes is None:
+        return None, {}
+    return scores, score_curves(rows, config, seed=seed)
 
 
 def report(trained: Trained) -> Sequence[RenderableType]:

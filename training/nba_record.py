@@ -13,10 +13,11 @@ from features.gate import Verdict
 from nba.evidence import Judgement
 from nba.logged import Logged
 from nba.model import DecisionModel, RuleName
-from nba.scores import ScoreModels
 from nba.values import DAY_HOURS
 from training.loading import Shop
 from training.plots import new_figure
+from training.plots_scores import reliability_figure
+from training.score_curves import Curve
 from training.tracking import TrainingRecord, flat_parameters
 
 if TYPE_CHECKING:
@@ -51,17 +52,18 @@ def record(
     leads: Mapping[RuleName, tuple[float, float]],
     judgement: Judgement | None,
     verdict: Verdict | None,
-    scores: ScoreModels | None,
+    curves: Mapping[str, Curve],
     seed: int,
 ) -> TrainingRecord:
     """Everything that MLflow keeps of the training.
 
     Args:
         data: the dataset folder; ``made``: the bundle.
-        shop, log, model, scores: what was learned from, and what.
+        shop, log, model: what was learned from, and what.
         config: reward and configuration as JSON, what a later challenger is compared by.
         leads: see `nba.selection`.
         judgement, verdict: the evidence.
+        curves: of scores that there are, whether they are calibrated.
         seed: of everything random.
     """
     learned = model.learned
@@ -85,11 +87,16 @@ def record(
     documents: dict[str, Any] = {"config.json": json.loads(config)}
     if verdict is not None:
         documents["verdict.json"] = verdict.model_dump(mode="json")
+    plots = {"gains.png": gains(model), "hours.png": hours(model), "channels.png": channels(model)}
+    for name, curve in curves.items():
+        plots[f"calibration_{name}.png"] = reliability_figure({name: curve}, f"{name}: told and happened")
+    if curves:
+        documents["calibration.json"] = dict(curves)
     parameters = flat_parameters(json.loads(config)) | {"seed": seed, "data": shop.dataset.fingerprint}
     return TrainingRecord(
-        parameters=parameters | {"decides": model.rule.name, "scores": scores is not None},
+        parameters=parameters | {"decides": model.rule.name, "scores": ", ".join(sorted(curves))},
         metrics={name: value for name, value in metrics.items() if np.isfinite(value)},
-        plots={"gains.png": gains(model), "hours.png": hours(model), "channels.png": channels(model)},
+        plots=plots,
         documents=documents,
         data=data,
         fingerprint=shop.dataset.fingerprint,
