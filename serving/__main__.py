@@ -26,6 +26,9 @@ Everything else is set by environment variables: see docs/http.md.
 """
 
 #: One thread for each worker: an answer is too short to share out, and threads that wait would spin on the other cores.
+#: An idle connection stays open so long: longer than load balancers keep theirs, so that none is closed under a request.
+KEEP_ALIVE_SECONDS = 75
+
 _SINGLE_THREADED = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -77,6 +80,7 @@ def _serve(parser: argparse.ArgumentParser, given: argparse.Namespace) -> int:
         workers=given.workers,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         log_config=_logging(),
     )
     return 0
