@@ -25,10 +25,10 @@ examples:
 Everything else is set by environment variables: see docs/http.md.
 """
 
-#: One thread for each worker: an answer is too short to share out, and threads that wait would spin on the other cores.
-#: An idle connection stays open so long: longer than load balancers keep theirs, so that none is closed under a request.
+#: An idle connection stays open longer than load balancers keep theirs, so that none is closed under a request.
 KEEP_ALIVE_SECONDS = 75
 
+#: One thread for each worker: an answer is too short to share out, and threads that wait would spin on the other cores.
 _SINGLE_THREADED = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
