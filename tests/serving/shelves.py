@@ -95,10 +95,11 @@ def _item(product: str, rank: int, source: str, level: int) -> Item:
 
 
 def put_shelf(folder: Path, products: list[str]) -> Path:
-    """Write a bundle of the shelf; returns the folder."""
-    folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text(json.dumps({"products": products}), encoding="utf-8")
-    return folder
+    """Write a bundle of the shelf; returns the folder. It appears whole, for a service may be looking."""
+    draft = folder.with_name(f"{folder.name}.draft")
+    draft.mkdir(parents=True)
+    (draft / "manifest.json").write_text(json.dumps({"products": products}), encoding="utf-8")
+    return draft.rename(folder)
 
 
 def read_shelf(folder: Path) -> Answers:
