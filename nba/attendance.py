@@ -42,6 +42,9 @@ USUAL = 0.1
 #: No chance is told as nothing or certain.
 LOWEST, HIGHEST = 1e-4, 1 - 1e-4
 
+#: People asked about at once: more only take memory.
+PART = 1_000
+
 _PARAMETERS: dict[str, Any] = {
     "objective": "binary",
     "num_leaves": 15,
@@ -99,9 +102,12 @@ class Attendance:
         if self.booster is None:
             out[:, :c] = self.mean[:c]
             return out
-        rows = _rows(matrix, own_numbers(crowd, self.channels, self.mean), np.arange(c))
-        chances = np.asarray(self.booster.predict(rows, num_threads=1)).reshape(n, c)
-        out[:, :c] = np.clip(chances * self.level, LOWEST, HIGHEST)
+        own = own_numbers(crowd, self.channels, self.mean)
+        for first in range(0, n, PART):
+            some = slice(first, first + PART)
+            rows = _rows(matrix[some], own[some], np.arange(c))
+            chances = np.asarray(self.booster.predict(rows, num_threads=1)).reshape(-1, c)
+            out[some, :c] = np.clip(chances * self.level, LOWEST, HIGHEST)
         return out
 
 

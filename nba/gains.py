@@ -13,13 +13,13 @@ earlier contacts with this very action. Penalised least squares is the posterior
 covariance gives the standard error of a gain.
 
 Only sums over rows are needed, Σ d^k ψψᵀ by action and fold, so fitting costs n · F² once, however many penalties are
-tried.
+tried. Solving costs K · F³ for each private penalty; the shared one then costs F³.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import product
 
 import numpy as np
@@ -150,10 +150,9 @@ class Sums:
     """Sums over some rows. g: F columns with a leading 1; h: g and the action's own numbers.
 
     Attributes:
-        gg: float64[K + 1, G, G], Σ ggᵀ of each action's rows, hold last; gh: float64[K, G, H], Σ d ghᵀ;
-            hh: float64[K, H, H], Σ d² hhᵀ.
-        gr: float64[K + 1, G], Σ g r; hr: float64[K, H], Σ d h r. rr: Σ r².
-        n: number of rows.
+        gg: float64[G, G], Σ ggᵀ; gh: float64[K, G, H], Σ d ghᵀ of each action's rows; hh: float64[K, H, H], Σ d² hhᵀ.
+        gr: float64[G], Σ g r; hr: float64[K, H], Σ d h r. rr: Σ r².
+        sent: float64[K], rows of each action. n: number of rows.
     """
 
     gg: Floats
@@ -162,13 +161,14 @@ class Sums:
     gr: Floats
     hr: Floats
     rr: float
+    sent: Floats
     n: int
 
     def __add__(self, other: Sums) -> Sums:
-        return Sums(*(getattr(self, name) + getattr(other, name) for name in ("gg", "gh", "hh", "gr", "hr", "rr", "n")))
+        return Sums(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
 
     def __sub__(self, other: Sums) -> Sums:
-        return Sums(*(getattr(self, name) - getattr(other, name) for name in ("gg", "gh", "hh", "gr", "hr", "rr", "n")))
+        return Sums(*(getattr(self, one.name) - getattr(other, one.name) for one in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -205,15 +205,20 @@ def fit_gains(
     rows = [np.flatnonzero(fold == number) for number in range(FOLDS)]
     parts = [_sums(matrix[one], own[one], action[one], dose[one], residual[one], k) for one in rows]
     whole = sum(parts[1:], start=parts[0])
-    best, lowest = (SHARED[-1], PRIVATE[-1], MEANS), np.inf
-    for penalties in product(SHARED, PRIVATE, (MEANS,)):
-        if penalties[0] <= penalties[1]:
-            loss = sum(_loss(part, _solve(whole - part, penalties)) for part in parts)
-            if loss < lowest:
-                best, lowest = penalties, loss
+    losses = {(shared, private): 0.0 for shared, private in product(SHARED, PRIVATE) if shared <= private}
+    for part in parts:
+        others = whole - part
+        for private in PRIVATE:
+            reduced = _reduced(others, private, MEANS)
+            for shared in SHARED:
+                if shared <= private:
+                    losses[shared, private] += _loss(part, _solve(reduced, shared))
+    best = min(losses, key=lambda pair: losses[pair] if np.isfinite(losses[pair]) else np.inf)
     unseen = np.empty((len(matrix), k))
     for one, part in zip(rows, parts, strict=True):
-        unseen[one] = _drawn(whole - part, best).predict(matrix[one], own[one])
+        others = whole - part
+        told = _solve(_reduced(others, best[1], _means(others, best)), best[0])
+        unseen[one] = _gains(told).predict(matrix[one], own[one])
     return CrossFitted(_drawn(whole, best), unseen)
 
 
@@ -254,131 +259,156 @@ def _sums(matrix: Floats, own: Floats, action: NDArray[np.int32], dose: Floats, 
     n, f = matrix.shape
     width = 1 + f
     wide = width + own.shape[2]
-    gg, gr = np.zeros((k + 1, width, width)), np.zeros((k + 1, width))
+    g = np.column_stack([np.ones(n), matrix])
     gh, hh, hr = np.zeros((k, width, wide)), np.zeros((k, wide, wide)), np.zeros((k, wide))
-    for number in range(-1, k):
+    for number in range(k):
         rows = np.flatnonzero(action == number)
-        if not len(rows):
-            continue
-        g = np.column_stack([np.ones(len(rows)), matrix[rows]])
-        r = residual[rows]
-        gg[number], gr[number] = g.T @ g, g.T @ r  # hold, -1, comes last
-        if number >= 0:
-            h = np.column_stack([g, own[rows, number]]) * dose[rows, None]
-            gh[number], hh[number], hr[number] = g.T @ h, h.T @ h, h.T @ r
-    return Sums(gg, gh, hh, gr, hr, float(residual @ residual), n)
+        if len(rows):
+            h = np.column_stack([g[rows], own[rows, number]]) * dose[rows, None]
+            gh[number], hh[number], hr[number] = g[rows].T @ h, h.T @ h, h.T @ residual[rows]
+    sent = np.bincount(action[action >= 0], minlength=k).astype(np.float64)
+    return Sums(g.T @ g, gh, hh, g.T @ residual, hr, float(residual @ residual), sent, n)
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """The equations without the actions' slopes, for one private penalty.
+
+    The slopes b_a = (δ_a, β + β_a) of an action meet those of others only through u = (α, δ, β, β of own numbers), so
+    M_a b_a = r_a − C_a u, and for u remains the Schur complement S = U − Σ C_aᵀ M_a⁻¹ C_a.
+
+    Attributes:
+        schur: float64[G + H, G + H], S without the penalties of u, which only add to its diagonal.
+        right: float64[G + H], its right side.
+        own: float64[K, G, G], M_a⁻¹. through: float64[K, G, G + H], M_a⁻¹ C_a. alone: float64[K, G], M_a⁻¹ r_a.
+        unit: the mean squared dose of contacts. Doses are small, so penalties are in this unit.
+    """
+
+    schur: Floats
+    right: Floats
+    own: Floats
+    through: Floats
+    alone: Floats
+    unit: float
 
 
 @dataclass(frozen=True)
 class Solution:
-    """Coefficients, and the inverses that their covariance is made of.
-
-    The actions' own coefficients p_a meet those of all, u = (α, δ, β), but not each other, so the equations are solved
-    by blocks: M_a p_a = r_a − C_a u, and for u by the Schur complement S = U − Σ C_aᵀ M_a⁻¹ C_a.
-
-    Attributes:
-        common: float64[G + H], u. private: float64[K, G], p_a.
-        schur: float64[G + H, G + H], S⁻¹. own: float64[K, G, G], M_a⁻¹. through: float64[K, G, G + H], M_a⁻¹ C_a.
-    """
+    """Coefficients: ``common``, float64[G + H], u; ``slopes``, float64[K, G], b_a."""
 
     common: Floats
-    private: Floats
-    schur: Floats
-    own: Floats
-    through: Floats
+    slopes: Floats
 
 
-def _joined(sums: Sums) -> tuple[Floats, Floats, Floats]:
-    """(U, C, right side of u) of the equations without penalties."""
-    width, wide = sums.gh.shape[1:]
-    common = np.zeros((width + wide, width + wide))
-    common[:width, :width] = sums.gg.sum(axis=0)
-    common[:width, width:] = sums.gh.sum(axis=0)
-    common[width:, :width] = common[:width, width:].T
-    common[width:, width:] = sums.hh.sum(axis=0)
-    meeting = np.concatenate([sums.gh[:, :, :width].transpose(0, 2, 1), sums.hh[:, :width]], axis=2)
-    return common, meeting, np.concatenate([sums.gr.sum(axis=0), sums.hr.sum(axis=0)])
+def _reduced(sums: Sums, private: float, means: float) -> Reduced:
+    k, width, wide = sums.gh.shape
+    unit = max(float(sums.hh[:, 0, 0].sum()) / max(float(sums.sent.sum()), 1.0), 1e-9)
+    penalty = np.full(width, private * unit)
+    penalty[0] = means * unit
+    base, slopes, rest = slice(0, width), slice(width, 2 * width), slice(2 * width, width + wide)
+    own: Floats = np.asarray(np.linalg.inv(sums.hh[:, :width, :width] + np.diag(penalty)), dtype=np.float64)
+    meeting = np.concatenate([sums.gh[:, :, :width].transpose(0, 2, 1), sums.hh[:, :width, width:]], axis=2)
+    told = own @ meeting
+    through = np.concatenate([told[:, :, :width], -own * penalty, told[:, :, width:]], axis=2)
+    alone = (own @ sums.hr[:, :width, None])[:, :, 0]
+
+    crossed = np.tensordot(meeting, told, axes=((0, 1), (0, 1)))  # Σ CᵀM⁻¹C of base and own numbers
+    pulled = -penalty[:, None] * told.sum(axis=0)  # … of slopes with these: there C is minus the penalty
+    schur = np.empty((width + wide, width + wide))
+    schur[base, base] = sums.gg - crossed[:width, :width]
+    schur[base, rest] = sums.gh[:, :, width:].sum(axis=0) - crossed[:width, width:]
+    schur[rest, rest] = sums.hh[:, width:, width:].sum(axis=0) - crossed[width:, width:]
+    schur[slopes, base], schur[slopes, rest] = -pulled[:, :width], -pulled[:, width:]
+    schur[slopes, slopes] = k * np.diag(penalty) - penalty[:, None] * own.sum(axis=0) * penalty
+    schur[base, slopes], schur[rest, base] = schur[slopes, base].T, schur[base, rest].T
+    schur[rest, slopes] = schur[slopes, rest].T
+    crossed_right = np.einsum("kgu,kg->u", meeting, alone)
+    right = np.concatenate(
+        [
+            sums.gr - crossed_right[:width],
+            penalty * alone.sum(axis=0),
+            sums.hr[:, width:].sum(axis=0) - crossed_right[width:],
+        ]
+    )
+    return Reduced(schur, right, own, through, alone, unit)
 
 
-def _drawn(sums: Sums, penalties: tuple[float, float, float]) -> Gains:
-    """Gains with the actions' means drawn as far as their spread asks for."""
-    return _gains(sums, (*penalties[:2], _means(sums, penalties)))
+def _penalised(reduced: Reduced, shared: float) -> Floats:
+    """S with the penalties of what is common."""
+    width = reduced.own.shape[1]
+    penalty = np.full(len(reduced.right), shared * reduced.unit)
+    penalty[:width] = BASE
+    penalty[0], penalty[width] = 1e-9, 1e-6 * reduced.unit
+    return reduced.schur + np.diag(penalty)
 
 
-def _means(sums: Sums, penalties: tuple[float, float, float]) -> float:
+def _solve(reduced: Reduced, shared: float) -> Solution:
+    """Penalised least squares."""
+    common = np.asarray(np.linalg.solve(_penalised(reduced, shared), reduced.right), dtype=np.float64)
+    return Solution(common, reduced.alone - reduced.through @ common)
+
+
+def _loss(sums: Sums, found: Solution) -> float:
+    """Σ (r − fitted)² over the rows of some sums."""
+    k, width = found.slopes.shape
+    base = found.common[:width]
+    h = np.hstack([found.slopes, np.tile(found.common[2 * width :], (k, 1))])
+    linear = base @ sums.gr + np.sum(h * sums.hr)
+    fitted = np.sum(h * (sums.hh @ h[:, :, None])[:, :, 0])
+    return float(sums.rr - 2 * linear + base @ sums.gg @ base + 2 * np.sum((base @ sums.gh) * h) + fitted)
+
+
+def _means(sums: Sums, penalties: tuple[float, float]) -> float:
     """By how much the actions' means are to be drawn to that of all: noise over their spread beyond chance.
 
     The spread is that of random effects (DerSimonian & Laird, Controlled Clinical Trials 7, 1986), from means that were
     hardly drawn.
     """
-    k = len(sums.gh)
-    alone = _solve(sums, (*penalties[:2], LEAST_MEANS))
-    rows = np.maximum(sums.hh[:, 0, 0], 1e-9)
+    reduced = _reduced(sums, penalties[1], LEAST_MEANS)
+    alone = _solve(reduced, penalties[0])
     noise = max(_loss(sums, alone), 0.0) / max(sums.n - 1, 1)
-    known = sums.gg[:k, 0, 0] > 0
+    known = sums.sent > 0
     if known.sum() < 2 or noise == 0:
-        return penalties[2]
-    weight = rows[known] / noise
-    mean = alone.private[known, 0]
+        return MEANS
+    weight = np.maximum(sums.hh[known, 0, 0], 1e-9) / noise
+    mean = alone.slopes[known, 0]
     centred = mean - np.average(mean, weights=weight)
     excess = float((weight * centred**2).sum()) - (len(mean) - 1)
     scale = float(weight.sum() - (weight**2).sum() / weight.sum())
     spread = excess / scale if excess > 0 and scale > 0 else 0.0
-    return float(np.clip(noise / (spread * _unit(sums)) if spread > 0 else MOST_MEANS, LEAST_MEANS, MOST_MEANS))
+    return float(np.clip(noise / (spread * reduced.unit) if spread > 0 else MOST_MEANS, LEAST_MEANS, MOST_MEANS))
 
 
-def _unit(sums: Sums) -> float:
-    """The mean squared dose of contacts."""
-    return max(float(sums.hh[:, 0, 0].sum()) / max(float(sums.gg[: len(sums.gh), 0, 0].sum()), 1.0), 1e-9)
+def _drawn(sums: Sums, penalties: tuple[float, float]) -> Gains:
+    """Gains with the actions' means drawn as far as their spread asks for."""
+    return _with_errors(sums, (*penalties, _means(sums, penalties)))
 
 
-def _solve(sums: Sums, penalties: tuple[float, float, float]) -> Solution:
-    """Penalised least squares. Doses are small, so penalties are in units of the mean squared dose of contacts."""
-    shared, private, means = penalties
-    width, wide = sums.gh.shape[1:]
-    unit = _unit(sums)
-    common, meeting, right = _joined(sums)
-    base, all_, mine = np.full(width, BASE), np.full(wide, shared * unit), np.full(width, private * unit)
-    base[0], all_[0], mine[0] = 1e-9, 1e-6 * unit, means * unit
-    common[np.diag_indices_from(common)] += np.concatenate([base, all_])
-    blocks = sums.hh[:, :width, :width] + np.diag(mine)
-    own: Floats = np.asarray(np.linalg.inv(blocks), dtype=np.float64)
-    through = own @ meeting
-    schur = np.linalg.inv(common - np.einsum("kgu,kgv->uv", meeting, through, optimize=True))
-    alone = np.einsum("kgh,kh->kg", own, sums.hr[:, :width])
-    found = schur @ (right - np.einsum("kgu,kg->u", meeting, alone))
-    return Solution(found, alone - through @ found, schur, own, through)
-
-
-def _loss(sums: Sums, found: Solution) -> float:
-    """Σ (r − fitted)² over the rows of some sums."""
-    common, meeting, right = _joined(sums)
-    u, p = found.common, found.private
-    width = p.shape[1]
-    linear = right @ u + np.sum(p * sums.hr[:, :width])
-    crossed = np.einsum("kg,kgu,u->", p, meeting, u, optimize=True)
-    squared = u @ common @ u + 2 * crossed + np.einsum("kg,kgh,kh->", p, sums.hh[:, :width, :width], p, optimize=True)
-    return float(sums.rr - 2 * linear + squared)
-
-
-def _gains(sums: Sums, penalties: tuple[float, float, float]) -> Gains:
-    found = _solve(sums, penalties)
+def _with_errors(sums: Sums, penalties: tuple[float, float, float]) -> Gains:
+    """Gains with their covariance; penalties: shared, private, means."""
+    reduced = _reduced(sums, *penalties[1:])
+    found = _solve(reduced, penalties[0])
     noise = max(_loss(sums, found), 0.0) / max(sums.n - 1, 1)
     k, width, wide = sums.gh.shape
-    shared, schur = found.common[width:], found.schur[width:, width:]
+    inverse = np.linalg.inv(_penalised(reduced, penalties[0]))
     covariance = np.empty((k, wide, wide))
-    for action in range(k):
-        through = found.through[action]
-        with_all = -(through @ found.schur)[:, width:]  # own coefficients with those of all
-        both = schur.copy()
-        both[:width] += with_all
-        both[:, :width] += with_all.T
-        both[:width, :width] += found.own[action] + through @ found.schur @ through.T
-        covariance[action] = both * noise
+    for action, through in enumerate(reduced.through):
+        told = through @ inverse
+        covariance[action, :width, :width] = reduced.own[action] + told @ through.T
+        covariance[action, :width, width:] = -told[:, 2 * width :]
+        covariance[action, width:, :width] = -told[:, 2 * width :].T
+        covariance[action, width:, width:] = inverse[2 * width :, 2 * width :]
+    return replace(_gains(found), covariance=covariance * noise)
+
+
+def _gains(found: Solution) -> Gains:
+    """Gains of coefficients, without a covariance."""
+    k, width = found.slopes.shape
+    shared = found.common[width + 1 :]
     return Gains(
         base=found.common[:width],
-        mean=shared[0] + found.private[:, 0],
-        shared=shared[1:],
-        private=found.private[:, 1:],
-        covariance=covariance,
+        mean=found.slopes[:, 0],
+        shared=shared,
+        private=found.slopes[:, 1:] - shared[: width - 1],
+        covariance=np.zeros((k, 0, 0)),
     )

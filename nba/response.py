@@ -19,15 +19,18 @@ class Response:
     arms: Arms
     trees: Trees
 
-    def of_arms(self, matrix: Floats) -> Floats:
+    def of_arms(self, matrix: Floats, wanted: NDArray[np.bool_] | None = None) -> Floats:
         """float64[n, A], expected outcome of each contact; 0 for hold.
 
         Args:
             matrix: float64[n, F], customers encoded.
+            wanted: bool[n, A], elsewhere it is 0 too; None: all.
         """
         out = np.zeros((len(matrix), len(self.arms)))
         for arm in range(1, len(self.arms)):
-            out[:, arm] = self.trees.predict(_rows(self.arms, matrix, np.full(len(matrix), arm)))
+            rows = slice(None) if wanted is None else np.flatnonzero(wanted[:, arm])
+            some = matrix[rows]
+            out[rows, arm] = self.trees.predict(_rows(self.arms, some, np.full(len(some), arm)))
         return out
 
 

@@ -25,9 +25,9 @@ from nba.ladder_fitting import fit_ladder
 from nba.ladders import Ladder
 from nba.learning import Before, Learned, LearningConfig, learn
 from nba.logged import Logged, RewardName
-from nba.model import DecisionModel, Rule, RuleName, look
+from nba.model import DecisionModel, Looked, Rule, RuleName, look
 from nba.response import Response, fit_response
-from nba.trees import folds_of
+from nba.trees import Trees, folds_of
 from nba.values import Values
 
 #: Candidates, in the order in which they are asked whether they lead.
@@ -130,7 +130,7 @@ def out_of_fold(
         train, test = log.take(np.flatnonzero(fold != number)), log.take(rows)
         fitted = fit(train, reward, config, seed=seed, before=before)
         predicted[rows], choices = answers(fitted, test)
-        fixed = best_constant(train, train.reward(reward), answers(fitted, train)[0])
+        fixed = best_constant(train, train.reward(reward), expected(fitted.learned, look(fitted.learned, train.crowd)))
         for name, arm in ("constant", np.where(test.eligible[:, fixed], fixed, 0)), *choices.items():
             chosen.setdefault(name, np.zeros(len(log), dtype=np.int32))[rows] = arm
         sure.append(fitted.learned.confirmed)
@@ -144,18 +144,28 @@ def answers(fitted: Fitted, log: Logged) -> tuple[Floats, Mapping[RuleName, NDAr
     """What the candidates say of decisions: expected reward of each arm (float64[n, A]), and what each chooses."""
     nothing = np.zeros(len(log.arms.channels) + 1)
     choices: dict[RuleName, NDArray[np.int32]] = {}
-    predicted = np.zeros((len(log), len(log.arms)))
     looked = look(fitted.learned, log.crowd)
     for name in CANDIDATES:
         if name == "assigned" and np.isnan(fitted.learned.trust):
             continue  # the same as learned
         if name == "ladder" and fitted.ladder is None:
             continue
+        if name == "response":  # of what is eligible only: the rest takes time
+            follows = fitted.response.of_arms(looked.matrix, log.eligible) - fitted.learned.cost
+            choices[name] = highest(follows, log.eligible)
+            continue
         values = DecisionModel(fitted.learned, fitted.response, nothing, Rule(name), fitted.ladder).values_of(looked)
         choices[name] = best(values, log.arms, log.eligible)
-        if name == "learned":
-            predicted = values.base[:, None] + incremental(values, log.arms)
-    return predicted, choices
+    return expected(fitted.learned, looked), choices
+
+
+def expected(learned: Learned, looked: Looked) -> Floats:
+    """float64[n, A], expected reward of each arm at an average hour, for people who were looked at."""
+    nothing = np.zeros(len(learned.arms.channels) + 1)
+    unasked = Response(learned.arms, Trees(None, 0.0))
+    values = DecisionModel(learned, unasked, nothing, Rule("learned")).values_of(looked)
+    found: Floats = values.base[:, None] + incremental(values, learned.arms)
+    return found
 
 
 def incremental(values: Values, arms: Arms) -> Floats:
@@ -168,9 +178,14 @@ def incremental(values: Values, arms: Arms) -> Floats:
 
 def best(values: Values, arms: Arms, eligible: NDArray[np.bool_]) -> NDArray[np.int32]:
     """int32[n], the eligible arm of the highest value, or what a rule prefers; hold where none is above 0."""
-    worth = incremental(values, arms) if values.preference is None else values.preference.copy()
-    worth[:, 0] = 0.0
-    found: NDArray[np.int32] = np.where(eligible, worth, -np.inf).argmax(axis=1).astype(np.int32)
+    return highest(incremental(values, arms) if values.preference is None else values.preference, eligible)
+
+
+def highest(worth: Floats, eligible: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """int32[n], the eligible arm of the highest worth, float64[n, A]; hold where none is above 0."""
+    possible = np.where(eligible, worth, -np.inf)
+    possible[:, 0] = 0.0
+    found: NDArray[np.int32] = possible.argmax(axis=1).astype(np.int32)
     return found
 
 

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nba.crowd import Floats
-from nba.ladder_fitting import fit_ladder
 from nba.learning import LearningConfig
 from nba.logged import Logged, RewardName
+from nba.model import look
 from nba.offpolicy import Estimate, Log, Policy, as_logged, evaluate
-from nba.selection import Fitted, answers, best, best_constant, constants, fit_selected
+from nba.selection import best, best_constant, constants, expected, fit_selected, highest
 from nba.support import calibration, overlap
 from nba.trees import folds_of
 from nba.uplift import Trial, curve, effect, qini
@@ -182,18 +182,19 @@ def answered(
         train, test = log.take(inside), log.take(outside)
         started = time.perf_counter()
         model, _ = fit_selected(train, reward, config, seed=seed)
-        ladder = fit_ladder(train, outcome[inside]).ladder
-        fitted = Fitted(model.learned, model.response)
-        expected, _ = answers(fitted, train)
-        constant = best_constant(train, outcome[inside], expected)
+        learned = model.learned
+        constant = best_constant(train, outcome[inside], expected(learned, look(learned, train.crowd)))
         fit_seconds += time.perf_counter() - started
         started = time.perf_counter()
-        predicted[outside], choices = answers(fitted, test)
-        response[outside] = model.response.of_arms(model.learned.encoder.matrix(test.crowd))
-        arm["learned"][outside] = best(model.values(test.crowd), log.arms, test.eligible)
-        arm["response"][outside] = choices["response"]
+        looked = look(learned, test.crowd)
+        predicted[outside] = expected(learned, looked)
+        follows = model.response.of_arms(looked.matrix, test.eligible)
+        response[outside] = follows
+        arm["learned"][outside] = best(model.values_of(looked), log.arms, test.eligible)
+        arm["response"][outside] = highest(follows - learned.cost, test.eligible)
         arm["best_constant"][outside] = fixed[outside, constant]
-        arm["ladder"][outside] = ladder.choose(log.arms, test.crowd, test.eligible)[0]
+        if model.ladder is not None:  # it is told of any log that has decisions
+            arm["ladder"][outside] = model.ladder.choose(log.arms, test.crowd, test.eligible)[0]
         score_seconds += time.perf_counter() - started
         best_arms.append(constant)
         deciders.append(model.rule.name)

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from features.events import DAY
 from nba.crowd import Contacts, Floats
 from nba.gains import BASE, MEANS, OWN, Gains, confirmed, fit_gains, own_numbers, scaled
-from nba.gains import _gains as gains_of
 from nba.gains import _loss as loss_of
+from nba.gains import _reduced as reduced
 from nba.gains import _solve as solve
 from nba.gains import _sums as sums_of
+from nba.gains import _with_errors as gains_of
 from tests.nba.simple_models import contacts_of, crowd_of
 from tests.nba.worlds import START
 
@@ -59,10 +60,11 @@ def test_blocks_give_what_one_big_ridge_regression_gives(n: int, f: int, k: int,
     design = rows.design()
     inverse = np.linalg.inv(design.T @ design + np.diag(rows.ridge(PENALTIES)))
     right = inverse @ (design.T @ rows.residual)
-    found = solve(sums, PENALTIES)
+    found = solve(reduced(sums, *PENALTIES[1:]), PENALTIES[0])
     both = 1 + f + 1 + f + len(OWN)
+    private = found.slopes - found.common[1 + f : 2 + 2 * f]
     np.testing.assert_allclose(found.common, right[:both], rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(found.private.ravel(), right[both:], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(private.ravel(), right[both:], rtol=1e-6, atol=1e-6)
 
     left = np.square(rows.residual - design @ right).sum()
     assert loss_of(sums, found) == pytest.approx(left, rel=1e-8)
@@ -98,7 +100,7 @@ def test_parts_add_up() -> None:
         sums_of(rows.matrix[one], rows.own[one], rows.action[one], rows.dose[one], rows.residual[one], 2)
         for one in (slice(None), slice(0, 50), slice(50, None))
     )
-    for name in ("gg", "gh", "hh", "gr", "hr", "rr"):
+    for name in ("gg", "gh", "hh", "gr", "hr", "rr", "sent", "n"):
         np.testing.assert_allclose(getattr(first + rest, name), getattr(whole, name), rtol=1e-9)
         np.testing.assert_allclose(getattr(whole - rest, name), getattr(first, name), rtol=1e-6, atol=1e-9)
 
