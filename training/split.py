@@ -9,46 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.events import EventLog
-from features.histories import Histories, Ragged
-from recommender.queries import Queries
+from features.histories import Ragged
+from recommender.queries import Questions
 
 Part = Literal["test", "validation"]
 
 
 class EvaluationError(ValueError):
     """The data cannot be evaluated this way; the message says why and what would do."""
-
-
-@dataclass(frozen=True)
-class Questions:
-    """Lists to ask for. Queries are made a chunk at a time: many histories of one person at once would fill memory.
-
-    Attributes:
-        at: int64[n], microseconds UTC.
-        histories: one row a person.
-        shopper: int64[n], whose row of ``histories`` a question is about.
-        seen: int64[n], how many events of that row had happened.
-        anchors: n rows of products.
-        exclude: n rows of products that must not be in the answer.
-        allowed: bool[products], what answers may hold; None for everything.
-    """
-
-    at: NDArray[np.int64]
-    histories: Histories
-    shopper: NDArray[np.int64]
-    seen: NDArray[np.int64]
-    anchors: Ragged
-    exclude: Ragged
-    allowed: NDArray[np.bool_] | None = None
-
-    def __len__(self) -> int:
-        return len(self.at)
-
-    def queries(self, start: int = 0, stop: int | None = None) -> Queries:
-        """Questions start:stop as they are put to a recommender."""
-        rows = np.arange(len(self))[start:stop]
-        history = self.histories.take(self.shopper[rows], self.seen[rows])
-        return Queries(self.at[rows], history, self.anchors.take(rows), self.allowed)
 
 
 @dataclass(frozen=True)

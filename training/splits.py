@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from features.catalogue import Catalogue, Time
 from features.events import INTEREST, NEVER, EventLog, Kind
 from features.histories import Histories, Ragged, gather
-from training.past import (
+from features.past import (
     Mask,
     Orders,
     Rows,
@@ -28,7 +28,8 @@ from training.past import (
     target_events,
     target_kind,
 )
-from training.split import EvaluationError, Part, Questions, Split
+from recommender.queries import Questions
+from training.split import EvaluationError, Part, Split
 
 #: Share of all target events that the most popular products make; products outside are the tail.
 HEAD = 0.8
