@@ -8,8 +8,10 @@ m is an outcome model without treatments, cross-fitted, so Y − m(x) is a resid
 and with that whatever the logging policy knew when it chose (partially linear model: Robinson, Econometrica 56 (1988);
 residuals on residuals: Nie & Wager, Biometrika 108 (2021)). The gain of action a for x is the bracket. β is what all
 actions have in common, β_a what is an action's own; both are ridge-penalised, β_a harder, δ_a towards the mean of all
-(hierarchical shrinkage). The penalties are chosen by cross-validation over customers. ψ has, beside φ, what is known of
-earlier contacts with this very action. Penalised least squares is the posterior mean of a Gaussian model, whose
+(hierarchical shrinkage). These penalties are chosen by cross-validation over customers. Few of many columns matter, so
+from there on each column of β gets a penalty of its own, a few times: noise over what the square of its coefficient is
+expected to be (automatic relevance determination: MacKay, Neural Computation 4 (1992)). ψ has, beside φ, what is known
+of earlier contacts with this very action. Penalised least squares is the posterior mean of a Gaussian model, whose
 covariance gives the standard error of a gain.
 
 Only sums over rows are needed, Σ d^k ψψᵀ by action and fold, so fitting costs n · F² once, however many penalties are
@@ -42,6 +44,11 @@ MEANS = 300.0
 LEAST_MEANS, MOST_MEANS = 30.0, 1e5
 #: What takes up the base is hardly held back.
 BASE = 1.0
+
+#: How often the penalties of columns are drawn anew: more would leave out what helps a little.
+ROUNDS = 3
+#: The least and most of them.
+LEAST_COLUMN, MOST_COLUMN = 10.0, 1e8
 
 FOLDS = 3
 
@@ -216,10 +223,8 @@ def fit_gains(
     best = min(losses, key=lambda pair: losses[pair] if np.isfinite(losses[pair]) else np.inf)
     unseen = np.empty((len(matrix), k))
     for one, part in zip(rows, parts, strict=True):
-        others = whole - part
-        told = _solve(_reduced(others, best[1], _means(others, best)), best[0])
-        unseen[one] = _gains(told).predict(matrix[one], own[one])
-    return CrossFitted(_drawn(whole, best), unseen)
+        unseen[one] = _gains(_drawn(whole - part, best)[1]).predict(matrix[one], own[one])
+    return CrossFitted(_with_errors(whole, *_drawn(whole, best)), unseen)
 
 
 def scaled(gains: Gains, factor: float) -> Gains:
@@ -294,10 +299,11 @@ class Reduced:
 
 @dataclass(frozen=True)
 class Solution:
-    """Coefficients: ``common``, float64[G + H], u; ``slopes``, float64[K, G], b_a."""
+    """Coefficients: ``common``, float64[G + H], u; ``slopes``, float64[K, G], b_a; and the ``penalty`` of β."""
 
     common: Floats
     slopes: Floats
+    penalty: float | Floats
 
 
 def _reduced(sums: Sums, private: float, means: float) -> Reduced:
@@ -333,19 +339,19 @@ def _reduced(sums: Sums, private: float, means: float) -> Reduced:
     return Reduced(schur, right, own, through, alone, unit)
 
 
-def _penalised(reduced: Reduced, shared: float) -> Floats:
-    """S with the penalties of what is common."""
+def _penalised(reduced: Reduced, shared: float | Floats) -> Floats:
+    """S with the penalties of what is common; of β one for all columns, or float64[H - 1]."""
     width = reduced.own.shape[1]
-    penalty = np.full(len(reduced.right), shared * reduced.unit)
-    penalty[:width] = BASE
+    penalty = np.full(len(reduced.right), BASE)
+    penalty[width + 1 :] = shared * reduced.unit
     penalty[0], penalty[width] = 1e-9, 1e-6 * reduced.unit
     return reduced.schur + np.diag(penalty)
 
 
-def _solve(reduced: Reduced, shared: float) -> Solution:
+def _solve(reduced: Reduced, shared: float | Floats) -> Solution:
     """Penalised least squares."""
     common = np.asarray(np.linalg.solve(_penalised(reduced, shared), reduced.right), dtype=np.float64)
-    return Solution(common, reduced.alone - reduced.through @ common)
+    return Solution(common, reduced.alone - reduced.through @ common, shared)
 
 
 def _loss(sums: Sums, found: Solution) -> float:
@@ -366,7 +372,7 @@ def _means(sums: Sums, penalties: tuple[float, float]) -> float:
     """
     reduced = _reduced(sums, penalties[1], LEAST_MEANS)
     alone = _solve(reduced, penalties[0])
-    noise = max(_loss(sums, alone), 0.0) / max(sums.n - 1, 1)
+    noise = _noise(sums, alone)
     known = sums.sent > 0
     if known.sum() < 2 or noise == 0:
         return MEANS
@@ -379,18 +385,33 @@ def _means(sums: Sums, penalties: tuple[float, float]) -> float:
     return float(np.clip(noise / (spread * reduced.unit) if spread > 0 else MOST_MEANS, LEAST_MEANS, MOST_MEANS))
 
 
-def _drawn(sums: Sums, penalties: tuple[float, float]) -> Gains:
-    """Gains with the actions' means drawn as far as their spread asks for."""
-    return _with_errors(sums, (*penalties, _means(sums, penalties)))
-
-
-def _with_errors(sums: Sums, penalties: tuple[float, float, float]) -> Gains:
-    """Gains with their covariance; penalties: shared, private, means."""
-    reduced = _reduced(sums, *penalties[1:])
+def _drawn(sums: Sums, penalties: tuple[float, float]) -> tuple[Reduced, Solution]:
+    """The actions' means drawn as far as their spread asks for, and of all columns those that tell something."""
+    reduced = _reduced(sums, penalties[1], _means(sums, penalties))
     found = _solve(reduced, penalties[0])
-    noise = max(_loss(sums, found), 0.0) / max(sums.n - 1, 1)
+    for _ in range(ROUNDS):
+        found = _solve(reduced, _relevance(sums, reduced, found))
+    return reduced, found
+
+
+def _relevance(sums: Sums, reduced: Reduced, found: Solution) -> Floats:
+    """Penalty of each column of β, float64[H - 1]: noise over what its square is expected to be."""
+    slopes = slice(reduced.own.shape[1] + 1, None)
+    noise = _noise(sums, found)
+    doubt = np.diag(np.linalg.inv(_penalised(reduced, found.penalty)))[slopes] * noise
+    square = np.maximum(found.common[slopes] ** 2 + doubt, 1e-300)
+    return np.asarray(np.clip(noise / square / reduced.unit, LEAST_COLUMN, MOST_COLUMN), dtype=np.float64)
+
+
+def _noise(sums: Sums, found: Solution) -> float:
+    """Variance of what is left."""
+    return max(_loss(sums, found), 0.0) / max(sums.n - 1, 1)
+
+
+def _with_errors(sums: Sums, reduced: Reduced, found: Solution) -> Gains:
+    """Gains with their covariance."""
     k, width, wide = sums.gh.shape
-    inverse = np.linalg.inv(_penalised(reduced, penalties[0]))
+    inverse = np.linalg.inv(_penalised(reduced, found.penalty))
     covariance = np.empty((k, wide, wide))
     for action, through in enumerate(reduced.through):
         told = through @ inverse
@@ -398,7 +419,7 @@ def _with_errors(sums: Sums, penalties: tuple[float, float, float]) -> Gains:
         covariance[action, :width, width:] = -told[:, 2 * width :]
         covariance[action, width:, :width] = -told[:, 2 * width :].T
         covariance[action, width:, width:] = inverse[2 * width :, 2 * width :]
-    return replace(_gains(found), covariance=covariance * noise)
+    return replace(_gains(found), covariance=covariance * _noise(sums, found))
 
 
 def _gains(found: Solution) -> Gains:

@@ -7,16 +7,21 @@ from hypothesis import strategies as st
 
 from features.events import DAY
 from nba.crowd import Contacts, Floats
-from nba.gains import BASE, MEANS, OWN, Gains, confirmed, fit_gains, own_numbers, scaled
+from nba.gains import BASE, MEANS, OWN, Gains, Sums, confirmed, fit_gains, own_numbers, scaled
 from nba.gains import _loss as loss_of
 from nba.gains import _reduced as reduced
 from nba.gains import _solve as solve
 from nba.gains import _sums as sums_of
-from nba.gains import _with_errors as gains_of
+from nba.gains import _with_errors as with_errors
 from tests.nba.simple_models import contacts_of, crowd_of
 from tests.nba.worlds import START
 
 PENALTIES = (30.0, 70.0, MEANS)
+
+
+def gains_of(sums: Sums, penalties: tuple[float, float, float]) -> Gains:
+    told = reduced(sums, *penalties[1:])
+    return with_errors(sums, told, solve(told, penalties[0]))
 
 
 class Rows:
@@ -110,6 +115,19 @@ def fitted(rows: Rows) -> Gains:
 
 
 class TestFitting:
+    def test_few_columns_that_tell_much_are_found_among_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rows = Rows(n=4000, f=40)
+        truth = 1.0 + rows.matrix[:, 0] - rows.matrix[:, 1]
+        rows.residual = np.random.default_rng(1).normal(size=4000) * 3 + rows.dose * truth
+
+        def missed() -> float:
+            told = fitted(rows).predict(rows.matrix, np.zeros_like(rows.own))
+            return float(np.square(told - truth[:, None]).mean())
+
+        with_rounds = missed()
+        monkeypatch.setattr("nba.gains.ROUNDS", 0)
+        assert with_rounds < 0.6 * missed()
+
     def test_the_order_of_rows_and_the_codes_of_customers_mean_nothing_but_for_folds(self) -> None:
         rows, other = Rows(), Rows()
         order = np.random.default_rng(1).permutation(len(rows.matrix))
