@@ -7,8 +7,8 @@ the same questions; rows of metrics are resampled together, so differences are p
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -20,18 +20,21 @@ from features.catalogue import Catalogue
 from features.events import EventLog
 from features.gate import MARGIN, Difference, Verdict
 from features.histories import Ragged
+from features.past import products_by_person, target_kind
 from recommender import engine
 from recommender.answers import Lists
+from recommender.beyond_accuracy import coverage, exposure, gini, intra_list_similarity, novelty
 from recommender.config import RecommenderConfig
 from recommender.metrics import hits, measure
 from recommender.queries import Queries
 from training import splits
+from training.evaluate_diversity import ListMaker, mixed, price
 from training.judgements import JUDGEMENTS as JUDGEMENTS  # those who evaluate need it too
 from training.split import EvaluationError, Part, Split
 
 _CHUNK = 2_000  # questions asked together
-
-Ask = Callable[[Queries, int, Ragged], Lists]
+#: What is beyond accuracy is measured on so many entries of a list, or all that the split asks for.
+LENGTH = 10
 
 
 class Report(Protocol):
@@ -52,11 +55,13 @@ class Measured:
         values: float64[rows, metrics of the split's protocol].
         fit_seconds: how long fitting took.
         score_seconds: how long answering all questions took.
+        lists: int32[questions, at most `LENGTH`], the first entries of what was answered.
     """
 
     values: NDArray[np.float64]
     fit_seconds: float
     score_seconds: float
+    lists: NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int32))
 
 
 def evaluate_recommender(
@@ -68,6 +73,7 @@ def evaluate_recommender(
     part: Part = "test",
     refit: bool = True,
     at: int | None = None,
+    diversity: Sequence[float] = (),
     seed: int = 0,
     progress: Report = silent,
 ) -> dict[str, Any]:
@@ -81,6 +87,7 @@ def evaluate_recommender(
         part: the test part, or the validation part for tuning.
         refit: leave-one-out only: whether validation targets are fitted on for the test part.
         at: temporal only: the cut in microseconds UTC.
+        diversity: values of the placement's ``diversity`` whose price is told, under the key ``diversity``.
         seed: for fitting and for the resamples.
         progress: told after each step.
 
@@ -88,9 +95,15 @@ def evaluate_recommender(
         EvaluationError: the data cannot be evaluated this way.
     """
     split = make_split(log, catalogue, split_name, part=part, refit=refit, at=at)
-    ours = measure_recommender(split, catalogue, config, seed=seed, progress=progress)
+    lists, fit_seconds = fit_recommender(split, catalogue, config, seed=seed, progress=progress)
+    ours = ask(split, lists, step="ask the recommender", fit_seconds=fit_seconds, progress=progress)
     rivals = {name: measure_baseline(split, name, progress=progress) for name in JUDGEMENTS[split.name].rivals}
-    return summary(split, ours, rivals, items=len(catalogue), seed=seed)
+    found = summary(split, ours, rivals, items=len(catalogue), catalogue=catalogue, seed=seed)
+    if diversity:
+        found["diversity"] = [
+            prices(split, catalogue, lists, ours, value, seed=seed, progress=progress) for value in diversity
+        ]
+    return found
 
 
 def make_split(
@@ -130,19 +143,25 @@ def measure_recommender(
     split: Split, catalogue: Catalogue, config: RecommenderConfig, *, seed: int = 0, progress: Report = silent
 ) -> Measured:
     """Fit a configuration on what the split allows and ask it for bare lists."""
+    lists, fit_seconds = fit_recommender(split, catalogue, config, seed=seed, progress=progress)
+    return ask(split, lists, step="ask the recommender", fit_seconds=fit_seconds, progress=progress)
+
+
+def fit_recommender(
+    split: Split, catalogue: Catalogue, config: RecommenderConfig, *, seed: int = 0, progress: Report = silent
+) -> tuple[ListMaker, float]:
+    """What makes the bare lists of the split's placement, and how many seconds fitting took."""
     placement = JUDGEMENTS[split.name].placement
     progress("fit the recommender", 0, 1)
     started = time.perf_counter()
     fitted = engine.fit(split.fit_log, catalogue, config, at=split.fit_at, placements={placement}, seed=seed)
     fit_seconds = time.perf_counter() - started
     progress("fit the recommender", 1, 1)
-    return ask(
-        split,
-        lambda queries, count, exclude: fitted.lists(placement, queries, count, exclude=exclude),
-        step="ask the recommender",
-        fit_seconds=fit_seconds,
-        progress=progress,
-    )
+
+    def lists(queries: Queries, count: int, exclude: Ragged) -> Lists:
+        return fitted.lists(placement, queries, count, exclude=exclude)
+
+    return lists, fit_seconds
 
 
 def measure_baseline(split: Split, name: str, *, progress: Report = silent) -> Measured:
@@ -154,7 +173,7 @@ def measure_baseline(split: Split, name: str, *, progress: Report = silent) -> M
 
 
 def ask(
-    split: Split, lists: Ask, *, step: str = "ask", fit_seconds: float = 0.0, progress: Report = silent
+    split: Split, lists: ListMaker, *, step: str = "ask", fit_seconds: float = 0.0, progress: Report = silent
 ) -> Measured:
     """Put the questions of a split to a list maker and judge the answers.
 
@@ -179,13 +198,29 @@ def ask(
         _check(product[start:stop], queries, exclude)
         progress(step, stop, len(questions))
     score_seconds = time.perf_counter() - started
-    return Measured(measure(product[split.question], split.truth, judgement.metrics), fit_seconds, score_seconds)
+    values = measure(product[split.question], split.truth, judgement.metrics)
+    return Measured(values, fit_seconds, score_seconds, product[:, :LENGTH].copy())
 
 
 def summary(
-    split: Split, ours: Measured, rivals: Mapping[str, Measured], *, items: int, seed: int = 0
+    split: Split,
+    ours: Measured,
+    rivals: Mapping[str, Measured],
+    *,
+    items: int,
+    catalogue: Catalogue | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
-    """The evaluation's JSON from rows of metrics. ``items``: products of the catalogue."""
+    """The evaluation's JSON from rows of metrics.
+
+    Args:
+        split: what was asked.
+        ours: what the recommender reached.
+        rivals: what the baselines reached, by name.
+        items: products of the catalogue.
+        catalogue: with it, ours and each baseline get the key ``beyond_accuracy``.
+        seed: for the resamples.
+    """
     everything = np.ones(len(split), dtype=bool)
     found: dict[str, Any] = {
         "split": split.name,
@@ -200,6 +235,10 @@ def summary(
         "fit_seconds": ours.fit_seconds,
         "score_seconds": ours.score_seconds,
     }
+    if catalogue is not None:
+        found["beyond_accuracy"] = beyond_accuracy(split, catalogue, ours.lists)
+        for name, rival in rivals.items():
+            found["baselines"][name]["beyond_accuracy"] = beyond_accuracy(split, catalogue, rival.lists)
     if split.name == "temporal":
         found["at"] = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=split.fit_at)).isoformat()
     if split.slices:
@@ -212,6 +251,72 @@ def summary(
             for name, mask in split.slices.items()
         }
     return found
+
+
+def beyond_accuracy(split: Split, catalogue: Catalogue, lists: NDArray[np.int32]) -> dict[str, Any]:
+    """What the lists are like beside being right; formulas in `recommender.beyond_accuracy`.
+
+    Who had a product is who had it by a target event before what was asked; people who had nothing are not counted.
+    """
+    log = split.fit_log
+    had = products_by_person(log, log.of_kind(target_kind(log)))
+    holders, people = np.bincount(had.values, minlength=len(catalogue)), int(np.count_nonzero(np.diff(had.indptr)))
+    shown = exposure(lists, len(catalogue))
+    return {
+        "length": lists.shape[1],
+        "lists": len(lists),
+        "coverage": coverage(shown),
+        "gini": gini(shown),
+        "novelty": novelty(lists, holders, people),
+        "intra_list_similarity": intra_list_similarity(lists, catalogue),
+    }
+
+
+def prices(
+    split: Split,
+    catalogue: Catalogue,
+    lists: ListMaker,
+    bare: Measured,
+    diversity: float,
+    *,
+    seed: int = 0,
+    progress: Report = silent,
+) -> dict[str, Any]:
+    """What a placement's ``diversity`` costs in accuracy, against the bare lists of the same model, and what it buys.
+
+    Args:
+        split: what is asked.
+        catalogue: its categories are what is mixed.
+        lists: makes the bare lists.
+        bare: what they reached.
+        diversity: from 0 to below 1, as in the configuration.
+        seed: for the resamples.
+        progress: told after each chunk of questions.
+    """
+    made = ask(split, mixed(lists, catalogue, diversity), step=f"ask with diversity {diversity:g}", progress=progress)
+    names = [metric.name for metric in JUDGEMENTS[split.name].metrics]
+    return {
+        "diversity": diversity,
+        **price(names, bare.values, made.values, split.person, split.weight, seed),
+        "beyond_accuracy": beyond_accuracy(split, catalogue, made.lists),
+    }
+
+
+def beyond_metrics(result: Mapping[str, Any]) -> dict[str, float]:
+    """What an evaluation tells beyond accuracy, as flat numbers: ``coverage@10``, ``popularity/coverage@10`` …"""
+    parts = {"": result}
+    parts |= {f"{name}/": rival for name, rival in result["baselines"].items()}
+    parts |= {f"diversity-{part['diversity']:g}/": part for part in result.get("diversity", ())}
+    flat: dict[str, float | None] = {}
+    for prefix, part in parts.items():
+        found = part["beyond_accuracy"]
+        alike = {f"similarity_{name}": value for name, value in found["intra_list_similarity"].items()}
+        told = {name: found[name] for name in ("coverage", "gini", "novelty")} | alike
+        flat |= {f"{prefix}{name}@{found['length']}": value for name, value in told.items()}
+    for part in result.get("diversity", ()):
+        for metric, difference in part["difference"].items():
+            flat[f"diversity-{part['diversity']:g}/difference/{metric}"] = difference["value"]
+    return {name: value for name, value in flat.items() if value is not None}
 
 
 def paired_verdict(

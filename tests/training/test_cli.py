@@ -121,6 +121,8 @@ def test_help_teaches(segue: Shell, arguments: list[str]) -> None:
         ["evaluate", "recommender", "shop", "--split", "basket", "--at", "2026-01-01"],
         ["evaluate", "recommender", "shop", "--split", "temporal", "--at", "yesterday"],
         ["evaluate", "recommender", "shop", "--split", "temporal", "--no-refit"],
+        ["evaluate", "recommender", "shop", "--split", "temporal", "--diversity", "much"],
+        ["evaluate", "recommender", "shop", "--split", "temporal", "--diversity", "0.1,1"],
         ["promote", "recommender", "newest"],
         ["train", "nothing", "shop"],
         ["validate"],
@@ -333,10 +335,17 @@ def test_recommend_from_a_registered_model_equals_recommend_from_the_data(
 def test_an_evaluation_is_a_run_with_the_fixed_keys(segue: Shell, shop: Path, mlflow_uri: str) -> None:
     found = segue.json("evaluate", "recommender", shop, "--split", "temporal", "--at", "2026-02-10")
     assert {"split", "customers", "items", "skipped", "metrics", "ci", "baselines", "difference"} <= set(found)
-    assert {"fit_seconds", "score_seconds", "run"} <= set(found)
-    code, out, _ = segue.run("evaluate", "recommender", shop, "--split", "temporal")
+    assert {"fit_seconds", "score_seconds", "run", "beyond_accuracy"} <= set(found)
+    import mlflow
+
+    kept = mlflow.get_run(found["run"]).data.metrics
+    assert kept["ndcg_at_10"] == found["metrics"]["ndcg@10"]
+    assert kept["coverage_at_10"] == found["beyond_accuracy"]["coverage"]
+    assert kept["popularity/gini_at_10"] == found["baselines"]["popularity"]["beyond_accuracy"]["gini"]
+    code, out, _ = segue.run("evaluate", "recommender", shop, "--split", "temporal", "--diversity", "0.2,0.4")
     assert code == 0
-    assert "popularity" in out
+    for word in ("popularity", "beyond accuracy", "the price of diversity", "0.4"):
+        assert word in out
 
 
 def test_the_stored_verdict_is_the_printed_one(segue: Shell, shop: Path, mlflow_uri: str) -> None:

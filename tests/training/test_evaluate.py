@@ -1,29 +1,35 @@
+from functools import partial
 from typing import Any
 
 import numpy as np
 import orjson
 import pytest
 from rich.console import Console
+from rich.table import Table
 
 from features.catalogue import Catalogue
 from features.encode import encode_catalogue, encode_events
 from features.events import EventLog
 from features.histories import Ragged
-from recommender.answers import Lists
+from features.past import products_by_person
+from recommender.answers import BlockRequest, Lists, Shopper
 from recommender.config import RecommenderConfig
+from recommender.engine import fit
 from recommender.queries import Queries
 from tests import shops
 from tests.diaries import diary, minute
 from training.evaluate import (
     Measured,
     ask,
+    beyond_metrics,
     evaluate_recommender,
     make_split,
     measure_baseline,
     paired_verdict,
     summary,
 )
-from training.evaluate_table import render
+from training.evaluate_diversity import mixed
+from training.evaluate_table import render, render_beyond, render_diversity
 from training.judgements import JUDGEMENTS
 from training.split import EvaluationError
 
@@ -190,6 +196,130 @@ class TestSummary:
             "baselines": {"popularity": {"metrics": {}, "ci": {}}},
             "difference": {},
         }
+
+
+class TestBeyondAccuracy:
+    def test_ours_and_each_baseline_have_it(self, shop: tuple[EventLog, Catalogue]) -> None:
+        log, catalogue = shop
+        result = evaluate_recommender(log, catalogue, RecommenderConfig.default(), "temporal")
+        for part in (result, *result["baselines"].values()):
+            found = part["beyond_accuracy"]
+            assert (found["length"], found["lists"]) == (10, result["customers"])
+            assert 0 < found["coverage"] <= 1
+            assert 0 <= found["gini"] < 1
+            assert found["novelty"] > 0
+            assert all(0 <= value <= 1 for value in found["intra_list_similarity"].values())
+        ours, popular = result["beyond_accuracy"], result["baselines"]["popularity"]["beyond_accuracy"]
+        # Each customer keeps to a taste, which has a category and a brand of its own; popularity does not know them.
+        assert ours["intra_list_similarity"]["brand"] > popular["intra_list_similarity"]["brand"]
+        assert ours["gini"] < popular["gini"]
+
+    def test_numbers_worked_out_by_hand(self) -> None:
+        log = by_hand()
+        catalogue = Catalogue(log.products, {})
+        split = make_split(log, catalogue, "leave-one-out")
+        rivals = {"popularity": measure_baseline(split, "popularity")}
+        found = summary(split, rivals["popularity"], rivals, items=6, catalogue=catalogue)
+        # Popularity lists the four products that a customer did not have: each of the six stands in 8 or 16 lists. Of
+        # 16 people 8 had each of a, c, x and y (1 bit), and nobody had b and d yet, which counts as one (4 bits).
+        shown = np.array([8, 8, 8, 8, 16, 16])
+        assert found["beyond_accuracy"] == {
+            "length": 10,
+            "lists": 16,
+            "coverage": 1.0,
+            "gini": pytest.approx(np.abs(shown[:, None] - shown).mean() / 2 / shown.mean()),
+            "novelty": pytest.approx((1 + 1 + 4 + 4) / 4),
+            "intra_list_similarity": {"category": None, "brand": None},
+        }
+
+    def test_a_split_of_shorter_lists_says_so(self, shop: tuple[EventLog, Catalogue]) -> None:
+        log, catalogue = encoded_orders()
+        result = evaluate_recommender(log, catalogue, RecommenderConfig.default(), "basket")
+        assert result["beyond_accuracy"]["length"] == 6
+
+    def test_flat_numbers_for_mlflow(self, shop: tuple[EventLog, Catalogue]) -> None:
+        log, catalogue = shop
+        result = evaluate_recommender(log, catalogue, RecommenderConfig.default(), "temporal", diversity=(0.5,))
+        flat = beyond_metrics(result)
+        assert flat["coverage@10"] == result["beyond_accuracy"]["coverage"]
+        assert flat["popularity/gini@10"] == result["baselines"]["popularity"]["beyond_accuracy"]["gini"]
+        [part] = result["diversity"]
+        assert flat["diversity-0.5/similarity_brand@10"] == part["beyond_accuracy"]["intra_list_similarity"]["brand"]
+        assert flat["diversity-0.5/difference/ndcg@10"] == part["difference"]["ndcg@10"]["value"]
+
+
+def encoded_orders() -> tuple[EventLog, Catalogue]:
+    """Planted tastes in orders of two."""
+    events, products = shops.planted_tastes(order_size=2)
+    log = encode_events(events, products)
+    return log, encode_catalogue(products, log)
+
+
+@pytest.fixture(scope="module")
+def result() -> dict[str, Any]:
+    """What three diversities cost in a shop with more products of a taste than a list is long."""
+    events, products = shops.planted_tastes(products=60)
+    log = encode_events(events, products)
+    catalogue, config = encode_catalogue(products, log), RecommenderConfig.default()
+    return evaluate_recommender(log, catalogue, config, "leave-one-out", diversity=(0.0, 0.5, 0.95))
+
+
+class TestDiversity:
+    def test_none_at_all_is_the_bare_lists(self, result: dict[str, Any]) -> None:
+        nothing = result["diversity"][0]
+        assert nothing["metrics"] == result["metrics"]
+        assert nothing["beyond_accuracy"] == result["beyond_accuracy"]
+        assert all(part == {"value": 0, "ci": [0, 0]} for part in nothing["difference"].values())
+
+    def test_more_of_it_makes_lists_less_alike_and_the_price_is_told(self, result: dict[str, Any]) -> None:
+        alike = [part["beyond_accuracy"]["intra_list_similarity"]["category"] for part in result["diversity"]]
+        assert alike[0] > alike[1] > alike[2]
+        for part in result["diversity"]:
+            for metric, difference in part["difference"].items():
+                assert difference["value"] == pytest.approx(part["metrics"][metric] - result["metrics"][metric])
+                assert difference["ci"][0] <= difference["value"] <= difference["ci"][1]
+
+    def test_lists_are_those_of_serving(self, shop: tuple[EventLog, Catalogue]) -> None:
+        log, catalogue = shop
+        end = int(log.known.max()) + 1
+        config = RecommenderConfig.default({"placements": {"recommended_for_you": {"diversity": 0.6}}})
+        model = fit(log, catalogue, config, at=end)
+        person = 7
+        queries = Queries(np.array([end]), model.history(person, end), Ragged.empty(1))
+        had = products_by_person(log, log.targets()).take(np.array([person]))
+        bare = partial(model.lists, "recommended_for_you")
+        made = mixed(lambda queries, count, exclude: bare(queries, count, exclude=exclude), catalogue, 0.6)
+        [block] = model.answer(Shopper(log.people[person]), [BlockRequest("recommended_for_you", 10)], end)
+        listed = [catalogue.ids[code] for code in made(queries, 10, had).product[0].tolist()]
+        assert listed == [item.id for item in block.items]
+
+    def test_without_categories_there_is_nothing_to_mix(self, shop: tuple[EventLog, Catalogue]) -> None:
+        log, catalogue = shop
+        plain = Catalogue(catalogue.ids, {})
+        found = evaluate_recommender(log, plain, RecommenderConfig.default(), "temporal", diversity=(0.5,))
+        assert found["diversity"][0]["metrics"] == found["metrics"]
+        assert "no categories" in told(render_diversity(found))
+
+    def test_table_tells_the_price(self, result: dict[str, Any]) -> None:
+        text = told(render_diversity(result))
+        assert f"{result['diversity'][2]['difference']['ndcg@10']['value']:+.4f}" in text
+        assert "0.95" in text
+
+
+def told(table: Table) -> str:
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get()
+
+
+def test_table_of_what_is_beyond_accuracy(shop: tuple[EventLog, Catalogue]) -> None:
+    log, catalogue = shop
+    result = evaluate_recommender(log, catalogue, RecommenderConfig.default(), "temporal")
+    text = told(render_beyond(result))
+    for word in ("recommender", "popularity", "last_item_transitions", "coverage", "gini", "novelty", "first 10"):
+        assert word in text
+    assert f"{result['beyond_accuracy']['gini']:.4f}" in text
 
 
 class TestVerdict:

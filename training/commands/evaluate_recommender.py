@@ -11,6 +11,20 @@ import typer
 from training.commands.options import Config, Data, Json, Rejected, Seed, Sets, moment
 from training.home import segue_home
 
+
+def shares(text: str) -> tuple[float, ...]:
+    """Numbers from 0 to below 1, such as 0.1,0.3."""
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{text} is no list of numbers; write 0.1 or 0.1,0.3", param_hint="--diversity"
+        ) from error
+    if not all(0 <= value < 1 for value in found):
+        raise typer.BadParameter(f"{text}: diversity is from 0 to below 1", param_hint="--diversity")
+    return found
+
+
 SplitName = Literal["leave-one-out", "next-basket", "basket", "session", "temporal"]
 
 
@@ -26,6 +40,13 @@ def recommender(
             help="temporal: cut here instead of where 80% of events have happened.", parser=moment, metavar="DATE"
         ),
     ] = None,
+    diversity: Annotated[
+        str | None,
+        typer.Option(
+            help="Also ask for lists with categories mixed by so much, and tell what it costs: 0.1 or 0.1,0.3.",
+            metavar="X[,Y…]",
+        ),
+    ] = None,
     config: Config = None,
     sets: Sets = None,
     rejected: Rejected = None,
@@ -34,32 +55,46 @@ def recommender(
 ) -> None:
     """Evaluate the recommender on a split of a dataset, beside the baselines, with bootstrap intervals.
 
-    Lists are those of segue recommend. The temporal split is the one to trust: it knows nothing that the shop did not
-    know at the time. Every evaluation is a run in MLflow, so how often the test part was looked at can be seen.
+    Lists are those of segue recommend: bare, without the diversity of the placement; --diversity tells its price. The
+    temporal split is the one to trust: it knows nothing that the shop did not know at the time. Every evaluation is a
+    run in MLflow, so how often the test part was looked at can be seen.
     """
     from training.configuration import load_config
-    from training.evaluate import evaluate_recommender
-    from training.evaluate_table import render
+    from training.evaluate import beyond_metrics, evaluate_recommender
+    from training.evaluate_table import render, render_beyond, render_diversity
     from training.loading import load_telling
     from training.terminal import Terminal
     from training.tracking import flat_parameters, open_tracking
+    from training.tune_runs import Runs
 
     if at is not None and split != "temporal":
         raise typer.BadParameter("only the temporal split is cut at a date", param_hint="--at")
     if no_refit and split != "leave-one-out":
         raise typer.BadParameter("only leave-one-out can do without its validation events", param_hint="--no-refit")
+    mixes = shares(diversity) if diversity is not None else ()
     terminal = Terminal(json=json)
     settings = load_config(config, sets or [])
     home = segue_home(os.environ)
     shop = load_telling(data, home=home, now=datetime.now(UTC), rejected=rejected, note=terminal.note)
     with terminal.progress() as progress:
         result = evaluate_recommender(
-            shop.log, shop.catalogue, settings, split, refit=not no_refit, at=at, seed=seed, progress=progress
+            shop.log,
+            shop.catalogue,
+            settings,
+            split,
+            refit=not no_refit,
+            at=at,
+            diversity=mixes,
+            seed=seed,
+            progress=progress,
         )
     parameters = flat_parameters(settings.model_dump(mode="json"))
     asked = {"split": split, "refit": not no_refit, "at": at, "seed": seed, "data": shop.dataset.fingerprint}
-    run = open_tracking().log_evaluation(result, parameters | asked)
-    terminal.show(render(result), f"MLflow run {run}")
+    tracking = open_tracking()
+    run = tracking.log_evaluation(result, parameters | asked)
+    Runs.of(tracking).add_metrics(run, beyond_metrics(result))
+    prices = [render_diversity(result)] if mixes else []
+    terminal.show(render(result), render_beyond(result), *prices, f"MLflow run {run}")
     terminal.result(result | {"run": run})
 
 
@@ -68,5 +103,6 @@ def add_to(group: typer.Typer) -> None:
     group.command(
         epilog="Examples:\n\n"
         "segue evaluate recommender shop/ --split temporal\n\n"
-        "segue evaluate recommender shop/ --split leave-one-out --no-refit --json"
+        "segue evaluate recommender shop/ --split leave-one-out --no-refit --json\n\n"
+        "segue evaluate recommender shop/ --split temporal --diversity 0.1,0.3"
     )(recommender)
