@@ -137,13 +137,16 @@ class Histories:
         taken, entries = gather(self.indptr, rows, lengths)
         return Histories(taken, self.product[entries], self.kind[entries], self.time[entries])
 
+    def where(self, kept: NDArray[np.bool_]) -> Histories:
+        """Some of the events."""
+        indptr = np.concatenate([[0], np.cumsum(kept)])[self.indptr]
+        return Histories(indptr, self.product[kept], self.kind[kept], self.time[kept])
+
     def of_kinds(self, kinds: tuple[Kind, ...]) -> Histories:
         """The events of some kinds."""
         wanted = np.zeros(max(Kind) + 1, dtype=np.bool_)
         wanted[list(kinds)] = True
-        kept = wanted[self.kind]
-        indptr = np.concatenate([[0], np.cumsum(kept)])[self.indptr]
-        return Histories(indptr, self.product[kept], self.kind[kept], self.time[kept])
+        return self.where(wanted[self.kind])
 
     @cached_property
     def bought(self) -> Histories:

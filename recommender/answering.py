@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from features.histories import Histories, Ragged
 from recommender.anchors import anchors_of
 from recommender.answers import Block, BlockRequest, Item, Shopper
-from recommender.blend import blend, shares
+from recommender.blend import as_seen, asked_of, blend, proposals, shares
 from recommender.config import PlacementConfig
 from recommender.eligibility import Funnel, Mask, MaskCache
-from recommender.engine import Recommender, as_seen
+from recommender.engine import Recommender
 from recommender.exploration import Draws, ExplorationConfig, arrangement, draws, propensities
 from recommender.group_answers import groups_block
 from recommender.picks import Pick, Shelf, down
@@ -150,7 +150,9 @@ class Answerer:
 
         allowed = shown if inside is None else shown & inside
         query = as_seen(Queries(np.array([at]), history, Ragged.of([anchors.tolist()]), allowed), config)
-        total, parts = blend(model.sources, config.sources, query, len(model.catalogue))
+        ranker = model.ranker(config, repeats=not config.leave_out_bought)
+        proposed = proposals(model.sources, asked_of(model.sources, config, ranker.asked if ranker else ()), query)
+        total, parts = blend(model.sources, config.sources, query, proposed, len(model.catalogue))
 
         funnel = Funnel(*total.row(0), len(model.catalogue))
         funnel.keep("in_stock", available[funnel.codes])
@@ -165,6 +167,11 @@ class Answerer:
         funnel.drop("rules", forbidden)
         instead = self._replacements(anchors, config)
         funnel.drop("substitutes", instead)
+
+        if ranker is not None:
+            open_ = Scores(np.array([0, len(funnel.codes)]), funnel.codes, funnel.scores)
+            funnel.scores = ranker.reranked(query, open_, proposed, model.sources).value
+            funnel.step("ranked", len(funnel.codes))
 
         for codes, factor in rules.boosts(request.placement, category):
             funnel.scores = np.where(np.isin(funnel.codes, codes), funnel.scores * np.float32(factor), funnel.scores)

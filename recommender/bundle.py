@@ -30,6 +30,8 @@ from features.vocabulary import GrownVocabulary, Vocabulary
 from recommender.config import RecommenderConfig
 from recommender.engine import Recommender
 from recommender.groups import Groups
+from recommender.ranker import Ranker, RankerConfig
+from recommender.signals import Facts
 from recommender.sources.cooccurrence import CooccurrenceSource
 from recommender.sources.neighbours import NeighbourSource
 from recommender.sources.own_history import OwnHistoryConfig, OwnHistorySource
@@ -46,20 +48,20 @@ from recommender.sources.tally import Tally
 from recommender.sources.text import TextConfig, TextSource
 
 #: Raised when what a bundle holds changes; another format is refused, never guessed at.
-FORMAT = 2
+FORMAT = 3
 
 _RECORDS = {
     record.__name__: record
     for record in (
         *(Catalogue, Text, Number, Flag, Time, Tags, Groups, Histories, Digests),
         *(NeighbourSource, CooccurrenceSource, OwnHistorySource, RankingSource, RepurchaseSource, TextSource),
-        *(Ingredients, Tally),
+        *(Ingredients, Tally, Ranker, Facts),
     )
 }
 _CONFIGS: dict[str, type[Config]] = {
     config.__name__: config
     for config in (
-        *(OwnHistoryConfig, RepurchaseConfig, TextConfig),
+        *(OwnHistoryConfig, RankerConfig, RepurchaseConfig, TextConfig),
         *(NewArrivalsConfig, OnSaleConfig, PopularityConfig, TrendConfig),
     )
 }
@@ -171,6 +173,8 @@ class _Writer:
         if is_dataclass(value):
             encoded = {f.name: self.encode(getattr(value, f.name)) for f in fields(value)}
             return {"record": type(value).__name__, "fields": encoded}
+        if isinstance(value, tuple):
+            return {"tuple": [self.encode(item) for item in value]}
         if isinstance(value, dict):
             return {"table": {key: self.encode(item) for key, item in value.items()}}
         if isinstance(value, float) and math.isinf(value):
@@ -214,6 +218,8 @@ class _Reader:
                 return _RECORDS[name](**{key: self.decode(item) for key, item in found.items()})
             case {"float": text}:
                 return float(text)
+            case {"tuple": found}:
+                return tuple(self.decode(item) for item in found)
             case {"table": found}:
                 return {key: self.decode(item) for key, item in found.items()}
             case _:

@@ -12,19 +12,23 @@ from pydantic import Field, ValidationError, model_validator
 from features.config import Config, ConfigError
 from recommender.anchors import DefaultAnchors
 from recommender.exploration import ExplorationConfig
+from recommender.ranker import RankerConfig
 from recommender.sources.als import AlsConfig
 from recommender.sources.cooccurrence import CooccurrenceConfig
 from recommender.sources.item_item import ItemItemConfig
+from recommender.sources.linear import LinearConfig
 from recommender.sources.own_history import OwnHistoryConfig
 from recommender.sources.ranking import NewArrivalsConfig, OnSaleConfig, PopularityConfig, TrendConfig
 from recommender.sources.repurchase import RepurchaseConfig
 from recommender.sources.text import TextConfig
 from recommender.sources.transitions import TransitionsConfig
+from recommender.sources.two_hop import TwoHopConfig
 
 SourceConfig = Annotated[
     AlsConfig
     | CooccurrenceConfig
     | ItemItemConfig
+    | LinearConfig
     | NewArrivalsConfig
     | OnSaleConfig
     | OwnHistoryConfig
@@ -32,9 +36,14 @@ SourceConfig = Annotated[
     | RepurchaseConfig
     | TextConfig
     | TransitionsConfig
-    | TrendConfig,
+    | TrendConfig
+    | TwoHopConfig,
     Field(discriminator="kind"),
 ]
+
+
+#: Sources that are tables of neighbours.
+_OF_NEIGHBOURS = (AlsConfig, CooccurrenceConfig, ItemItemConfig, LinearConfig, TextConfig, TransitionsConfig)
 
 
 class PlacementConfig(Config):
@@ -42,6 +51,10 @@ class PlacementConfig(Config):
 
     sources: dict[str, Annotated[float, Field(gt=0)]]
     """Weight of each source in the blend. Scores of a source are relative to its best candidate."""
+    ranker: str = ""
+    """The ranker that puts the best of the blend in order; empty: the blend decides."""
+    repeat_ranker: str = ""
+    """The same for lists that hold what the shopper had before."""
     of: Literal["products", "groups"] = "products"
     """What is listed: products, or groups of products (categories and brands)."""
     per: Literal["customer", "product"] = "customer"
@@ -75,6 +88,8 @@ class RecommenderConfig(Config):
     """Candidate sources by name; several may be of one kind."""
     group_sources: dict[str, SourceConfig]
     """The same over groups (categories and brands) in place of products."""
+    rankers: dict[str, RankerConfig] = Field(default_factory=dict)
+    """Learned rankers by name."""
     placements: dict[str, PlacementConfig]
     """Lists by name."""
     substitute_similarity: float = Field(0.5, gt=0, le=1)
@@ -91,6 +106,22 @@ class RecommenderConfig(Config):
             for source in placement.fallback:
                 if not isinstance(known[source], PopularityConfig | TrendConfig | NewArrivalsConfig | OnSaleConfig):
                     msg = f"placements.{name}.fallback: {source!r} does not rank the whole shop"
+                    raise ValueError(msg)
+            for ranker in (placement.ranker, placement.repeat_ranker):
+                if ranker and (ranker not in self.rankers or placement.of == "groups"):
+                    msg = f"placements.{name} names the ranker {ranker!r}; there are: {', '.join(sorted(self.rankers))}"
+                    raise ValueError(msg)
+        for name, ranker_config in self.rankers.items():
+            for source in (*ranker_config.sources, *ranker_config.latest):
+                if source not in self.sources:
+                    msg = f"rankers.{name} names the source {source!r}; there are: {', '.join(sorted(self.sources))}"
+                    raise ValueError(msg)
+        for sources in (self.sources, self.group_sources):
+            for name, source_config in sources.items():
+                if isinstance(source_config, TwoHopConfig) and not isinstance(
+                    sources.get(source_config.of), _OF_NEIGHBOURS
+                ):
+                    msg = f"sources.{name}.of: {source_config.of!r} is no source with a table of neighbours"
                     raise ValueError(msg)
         return self
 

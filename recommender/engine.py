@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -11,16 +11,24 @@ from numpy.typing import NDArray
 
 from features.catalogue import Catalogue
 from features.events import EventLog
-from features.histories import Histories, Ragged
+from features.histories import Histories, Ragged, gather, rows_of
+from features.past import target_kind
 from features.people import People, find_person
+from recommender import signals
 from recommender.answers import Block, BlockRequest, Item, Lists, Shopper, UnknownPlacement
-from recommender.blend import blend
+from recommender.blend import as_seen, asked_of, blend, proposals
 from recommender.config import PlacementConfig, RecommenderConfig, SourceConfig
 from recommender.groups import Groups
+from recommender.lessons import AsOf, Taught, blocks_of, learn, lessons_of, taught
 from recommender.queries import Queries
-from recommender.sources import als, cooccurrence, item_item, ranking, repurchase, text, transitions
+from recommender.ranker import Ranker, RankerConfig
+from recommender.signals import Facts
+from recommender.sources import als, cooccurrence, item_item, linear, ranking, repurchase, text, transitions, two_hop
 from recommender.sources.base import Source
+from recommender.sources.neighbours import NeighbourSource
 from recommender.sources.own_history import OwnHistorySource
+from recommender.sources.scores import Scores
+from recommender.sources.two_hop import TwoHopConfig
 
 __all__ = ["Block", "BlockRequest", "Item", "Lists", "Recommender", "Shopper", "UnknownPlacement", "fit"]
 
@@ -34,10 +42,12 @@ def fit(
     *,
     at: int,
     placements: set[str] | None = None,
+    as_of: AsOf = "last",
+    repeats: bool | None = None,
     seed: int = 0,
     progress: Progress = lambda step: None,
 ) -> Recommender:
-    """Fit the sources that the placements need (all by default).
+    """Fit the sources and rankers that the placements need (all by default).
 
     Args:
         log: what may be learned from; its events lie before ``at``.
@@ -45,45 +55,129 @@ def fit(
         config: sources and placements.
         at: microseconds UTC, from which ages are counted back.
         placements: names of those that will be asked for.
-        seed: of random starts.
+        as_of: at which moments lists will be asked for; rankers learn from lists of such (`recommender.lessons`).
+        repeats: whether lists will hold what shoppers had before; None: either may be asked for.
+        seed: of random starts, and of what rankers learn from.
         progress: told the name of each source before it is fitted.
     """
     chosen = [name for name in config.placements if placements is None or name in placements]
-    sources: dict[str, Source] = {}
-    for name in _needed(config, chosen, "products"):
-        progress(name)
-        sources[name] = _fit_source(config.sources[name], log, catalogue, at, seed)
+    wanted = _rankers_of(config, chosen, repeats)
+    needed = _needed(config, chosen, wanted)
+    sources = _fit_sources(config, needed, log, catalogue, at, seed, progress)
     groups = Groups.of(catalogue)
+    group_log, group_catalogue = groups.log(log), Catalogue(groups.ids, {})
     group_sources: dict[str, Source] = {}
-    needed = _needed(config, chosen, "groups")
-    if needed:
-        group_log = groups.log(log)
-        group_catalogue = Catalogue(groups.ids, {})
-        for name in needed:
-            progress(f"{name} of groups")
-            group_sources[name] = _fit_source(config.group_sources[name], group_log, group_catalogue, at, seed)
+    for name in _needed_groups(config, chosen):
+        progress(f"{name} of groups")
+        group_sources[name] = _fit_source(config.group_sources[name], group_log, group_catalogue, at, seed, {})
     histories = Histories.of(log)
-    return Recommender(config, catalogue, log.people, log.anonymous, histories, sources, groups, group_sources, at)
+    rankers = _fit_rankers(log, catalogue, config, wanted, needed, sources, at, as_of, seed, progress)
+    return Recommender(
+        config, catalogue, log.people, log.anonymous, histories, sources, groups, group_sources, at, rankers
+    )
 
 
-def _needed(config: RecommenderConfig, placements: list[str], of: str) -> list[str]:
-    """Sources that some placements use, in the order of the configuration."""
+def _rankers_of(config: RecommenderConfig, placements: list[str], repeats: bool | None) -> dict[str, str]:
+    """Rankers that some placements use, each with the first of them: it learns to rank what that one's blend says."""
+    found: dict[str, str] = {}
+    for place in placements:
+        one = config.placements[place]
+        names = {False: (one.ranker,), True: (one.repeat_ranker,), None: (one.ranker, one.repeat_ranker)}[repeats]
+        for name in names:
+            if name:
+                found.setdefault(name, place)
+    return found
+
+
+def _needed(config: RecommenderConfig, placements: list[str], rankers: Mapping[str, str]) -> list[str]:
+    """Sources that some placements and rankers use, in the order of the configuration."""
     asked = {
         name
         for place in placements
-        if config.placements[place].of == of
+        if config.placements[place].of == "products"
         for name in _sources_of(config.placements[place])
     }
-    if of == "products" and any(config.placements[place].substitutes == "drop" for place in placements):
+    asked |= {name for ranker in rankers for name in (*config.rankers[ranker].sources, *config.rankers[ranker].latest)}
+    if any(config.placements[place].substitutes == "drop" for place in placements):
         asked.add("text")
-    return [name for name in (config.sources if of == "products" else config.group_sources) if name in asked]
+    asked |= {one.of for name in asked if isinstance(one := config.sources[name], TwoHopConfig)}
+    return [name for name in config.sources if name in asked]
+
+
+def _needed_groups(config: RecommenderConfig, placements: list[str]) -> list[str]:
+    asked = {
+        name
+        for place in placements
+        if config.placements[place].of == "groups"
+        for name in _sources_of(config.placements[place])
+    }
+    return [name for name in config.group_sources if name in asked]
 
 
 def _sources_of(placement: PlacementConfig) -> tuple[str, ...]:
     return (*placement.sources, *placement.fallback)
 
 
-def _fit_source(config: SourceConfig, log: EventLog, catalogue: Catalogue, at: int, seed: int) -> Source:
+def _fit_sources(
+    config: RecommenderConfig,
+    needed: list[str],
+    log: EventLog,
+    catalogue: Catalogue,
+    at: int,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Source]:
+    sources: dict[str, Source] = {}
+    # What is walked twice is fitted before it is.
+    for name in sorted(needed, key=lambda name: isinstance(config.sources[name], TwoHopConfig)):
+        progress(name)
+        sources[name] = _fit_source(config.sources[name], log, catalogue, at, seed, sources)
+    return {name: sources[name] for name in needed}
+
+
+def _fit_rankers(
+    log: EventLog,
+    catalogue: Catalogue,
+    config: RecommenderConfig,
+    wanted: Mapping[str, str],
+    needed: list[str],
+    sources: Mapping[str, Source],
+    at: int,
+    as_of: AsOf,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Ranker]:
+    """Rankers, each taught from blocks cut off the log; rankers that need the same blocks share their sources."""
+    facts = Facts.of(log, catalogue)
+    kind = target_kind(log)
+    rng = np.random.default_rng(seed)
+    learned: dict[str, list[Taught]] = {name: [] for name in wanted}
+    cuts: dict[tuple[AsOf, int, float], list[str]] = {}
+    for name in wanted:
+        one = config.rankers[name]
+        moments: AsOf = "last" if one.learns == "steps" else as_of
+        cuts.setdefault((moments, one.blocks, one.block_share), []).append(name)
+    for (moments, number, share), names in cuts.items():
+        for block in blocks_of(log, at, moments, number, share):
+            before = _fit_sources(config, needed, block.log, catalogue, block.at, seed, lambda step: None)
+            known = Facts.of(block.log, catalogue)
+            for name in names:
+                progress(f"{name}: learn")
+                one, place = config.rankers[name], config.placements[wanted[name]]
+                lessons = lessons_of(block, moments, one, rng)
+                learned[name].append(taught(lessons, before, place, asked_by(one, place), known, one, kind))
+    rankers: dict[str, Ranker] = {}
+    for name in wanted:
+        one = config.rankers[name]
+        asked = asked_by(one, config.placements[wanted[name]])
+        columns = signals.names(sources, asked, one.latest)
+        rankers[name] = Ranker(one, asked, columns, learn(learned[name], one, columns, seed), facts)
+    return rankers
+
+
+def _fit_source(
+    config: SourceConfig, log: EventLog, catalogue: Catalogue, at: int, seed: int, fitted: Mapping[str, Source]
+) -> Source:
     match config.kind:
         case "transitions":
             return transitions.fit(log, at, config)
@@ -91,6 +185,12 @@ def _fit_source(config: SourceConfig, log: EventLog, catalogue: Catalogue, at: i
             return cooccurrence.fit(log, at, config)
         case "item_item":
             return item_item.fit(log, config)
+        case "linear":
+            return linear.fit(log, config)
+        case "two_hop":
+            of = fitted[config.of]
+            assert isinstance(of, NeighbourSource)  # noqa: S101  # by the check of the configuration
+            return two_hop.fit(of, config)
         case "als":
             return als.fit(log, config, seed)
         case "text":
@@ -121,6 +221,7 @@ class Recommender:
         sources: fitted, by name.
         groups, group_sources: categories and brands, and the sources over them.
         at: microseconds UTC up to which events were learned from.
+        rankers: fitted, by name.
     """
 
     config: RecommenderConfig
@@ -132,6 +233,7 @@ class Recommender:
     groups: Groups
     group_sources: dict[str, Source]
     at: int
+    rankers: dict[str, Ranker] = field(default_factory=dict)
 
     def placement(self, name: str) -> PlacementConfig:
         """The configuration of a placement.
@@ -144,12 +246,15 @@ class Recommender:
         except KeyError:
             raise UnknownPlacement(name, sorted(self.config.placements)) from None
 
-    def lists(self, placement: str, queries: Queries, count: int, exclude: Ragged | None = None) -> Lists:
+    def lists(
+        self, placement: str, queries: Queries, count: int, exclude: Ragged | None = None, *, repeats: bool = False
+    ) -> Lists:
         """Bare lists for many questions: no diversity, rules or substitute filter; best first, ties by product id.
 
         Anchors never appear, nor does what ``exclude`` names (product codes, a row a question), nor what
         ``queries.allowed`` rules out. The fallback chain fills a list (score 0), so it is shorter than ``count`` only
-        where the catalogue is. Questions are scored in chunks; no list depends on which are asked together.
+        where the catalogue is. Questions are scored in chunks; no list depends on which are asked together. With
+        ``repeats`` the placement's ``repeat_ranker`` decides.
 
         Raises:
             UnknownPlacement: there is none of that name, or it does not list products.
@@ -166,7 +271,14 @@ class Recommender:
         step = max(16, min(256, 4_000_000 // max(len(self.catalogue), 1)))  # what adding scores up holds in memory
         for start in range(0, len(queries), step):
             chunk = queries.take(np.arange(start, min(start + step, len(queries))))
-            scores, _ = blend(self.sources, config.sources, as_seen(chunk, config), len(self.catalogue))
+            seen = as_seen(chunk, config)
+            ranker = self.ranker(config, repeats=repeats)
+            asked = asked_of(self.sources, config, () if ranker is None else ranker.asked)
+            proposed = proposals(self.sources, asked, seen)
+            scores, _ = blend(self.sources, config.sources, seen, proposed, len(self.catalogue))
+            if ranker is not None:
+                scores = scores.where(self._may_stand(chunk, scores, exclude, start))
+                scores = ranker.reranked(seen, scores, proposed, self.sources)
             for place in range(len(chunk)):
                 row = start + place
                 out = chunk.anchors[place] if exclude is None else np.concatenate([chunk.anchors[place], exclude[row]])
@@ -180,6 +292,21 @@ class Recommender:
                     banned[codes] = False
                 banned[out] = False
         return Lists(product, score)
+
+    def ranker(self, config: PlacementConfig, *, repeats: bool) -> Ranker | None:
+        """The ranker of a placement, if it has one."""
+        name = config.repeat_ranker if repeats else config.ranker
+        return self.rankers.get(name)
+
+    def _may_stand(self, queries: Queries, scores: Scores, exclude: Ragged | None, start: int) -> NDArray[np.bool_]:
+        """bool[candidates]: those that a list may hold. ``start``: the first row of ``exclude``."""
+        n = len(self.catalogue)
+        out = rows_of(queries.anchors.indptr) * n + queries.anchors.values
+        if exclude is not None:
+            indptr, entries = gather(exclude.indptr, np.arange(start, start + len(queries)))
+            out = np.concatenate([out, rows_of(indptr) * n + exclude.values[entries]])
+        kept = ~np.isin(rows_of(scores.indptr) * n + scores.product, out)
+        return kept if queries.allowed is None else kept & queries.allowed[scores.product]
 
     def fallback_order(self, config: PlacementConfig, allowed: NDArray[np.bool_] | None) -> NDArray[np.int64]:
         """Every product that is allowed, in the order of the fallback chain, then by id."""
@@ -224,16 +351,9 @@ class Recommender:
         return Histories.of_one(past.product[row], past.kind[row], past.time[row])
 
 
-def as_seen(queries: Queries, config: PlacementConfig) -> Queries:
-    """The questions as a placement's sources see them: with history, anchors or both."""
-    n = len(queries)
-    match config.profile:
-        case "anchors":
-            return Queries(queries.at, Histories.empty(n), queries.anchors, queries.allowed)
-        case "history":
-            return Queries(queries.at, queries.history, Ragged.empty(n), queries.allowed)
-        case "both":
-            return queries
+def asked_by(ranker: RankerConfig, placement: PlacementConfig) -> tuple[str, ...]:
+    """Sources whose opinion a ranker knows: those of the placement and its own."""
+    return tuple(dict.fromkeys((*placement.sources, *ranker.sources)))
 
 
 def best(

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from features.histories import Histories, Ragged
 from recommender.answers import Block, BlockRequest, Item
-from recommender.blend import blend, shares
+from recommender.blend import as_seen, blend, proposals, shares
 from recommender.config import PlacementConfig
 from recommender.eligibility import Funnel, Mask
-from recommender.engine import Recommender, as_seen
+from recommender.engine import Recommender
 from recommender.queries import Queries
 
 
@@ -44,7 +44,8 @@ def groups_block(
     alive = np.zeros(len(groups.ids), dtype=np.bool_)
     alive[members[members >= 0]] = True
     query = as_seen(groups.queries(Queries(np.array([at]), history, Ragged.empty(1)), own), config)
-    total, parts = blend(model.group_sources, config.sources, query, len(groups.ids))
+    proposed = proposals(model.group_sources, config.sources, query)
+    total, parts = blend(model.group_sources, config.sources, query, proposed, len(groups.ids))
 
     funnel = Funnel(*total.row(0), len(groups.ids))
     funnel.keep("in_stock", alive[funnel.codes])

@@ -55,6 +55,7 @@ def grown(
             for name, source in base.sources.items()
         },
         groups=_regrouped(base.groups, catalogue, changed),
+        rankers={name: ranker.over(catalogue) for name, ranker in base.rankers.items()},
     )
 
 

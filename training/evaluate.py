@@ -151,15 +151,25 @@ def fit_recommender(
     split: Split, catalogue: Catalogue, config: RecommenderConfig, *, seed: int = 0, progress: Report = silent
 ) -> tuple[ListMaker, float]:
     """What makes the bare lists of the split's placement, and how many seconds fitting took."""
-    placement = JUDGEMENTS[split.name].placement
+    judgement = JUDGEMENTS[split.name]
+    placement, repeats = judgement.placement, judgement.repeats
     progress("fit the recommender", 0, 1)
     started = time.perf_counter()
-    fitted = engine.fit(split.fit_log, catalogue, config, at=split.fit_at, placements={placement}, seed=seed)
+    fitted = engine.fit(
+        split.fit_log,
+        catalogue,
+        config,
+        at=split.fit_at,
+        placements={placement},
+        as_of=judgement.as_of,
+        repeats=repeats,
+        seed=seed,
+    )
     fit_seconds = time.perf_counter() - started
     progress("fit the recommender", 1, 1)
 
     def lists(queries: Queries, count: int, exclude: Ragged) -> Lists:
-        return fitted.lists(placement, queries, count, exclude=exclude)
+        return fitted.lists(placement, queries, count, exclude=exclude, repeats=repeats)
 
     return lists, fit_seconds
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from features.events import EventLog
 from recommender import baselines
+from recommender.lessons import AsOf
 from recommender.metrics import Metric
 
 
@@ -19,12 +20,16 @@ class Judgement:
         metrics: what is computed of each row; lists are as long as the longest needs.
         primary: the metric that models are compared by.
         rivals: name → how to fit the baseline.
+        as_of: whether there is one moment for everybody, or one for each customer.
+        repeats: lists hold what the shopper had before.
     """
 
     placement: str
     metrics: tuple[Metric, ...]
     primary: str
     rivals: Mapping[str, Callable[[EventLog], baselines.Baseline]]
+    as_of: AsOf = "last"
+    repeats: bool = False
 
     @property
     def count(self) -> int:
@@ -37,13 +42,15 @@ _POPULARITY: Mapping[str, Callable[[EventLog], baselines.Baseline]] = {"populari
 _SEQUENCE = {**_POPULARITY, "last_item_transitions": baselines.LastItemTransitions.fit}
 
 JUDGEMENTS: Mapping[str, Judgement] = {
-    "leave-one-out": Judgement("recommended_for_you", _NEXT_PRODUCT, "ndcg@10", _SEQUENCE),
+    "leave-one-out": Judgement("recommended_for_you", _NEXT_PRODUCT, "ndcg@10", _SEQUENCE, as_of="customer"),
     "temporal": Judgement("recommended_for_you", _NEXT_PRODUCT, "ndcg@10", _SEQUENCE),
     "next-basket": Judgement(
         "recommended_for_you",
         tuple(Metric(kind, k) for k in (10, 20) for kind in ("recall", "ndcg", "phr")),
         "ndcg@10",
         {"global_top": baselines.Popularity.fit, "personal_top": baselines.PersonalTop.fit},
+        as_of="customer",
+        repeats=True,
     ),
     "basket": Judgement(
         "frequently_bought_together",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,13 @@ from recommender.anchors import DefaultAnchors, anchors_of
 from recommender.answers import Lists, UnknownPlacement
 from recommender.config import PlacementConfig, RecommenderConfig
 from recommender.engine import Recommender
+from recommender.lessons import AsOf as AsOf  # those who ask for lists need it too
 from recommender.queries import Queries
 
 if TYPE_CHECKING:
     import pandas as pd
 
-AsOf = Literal["last", "customer"]
+
 #: Placements that list what the shopper had before: leaving it out would leave nothing.
 OWN = ("buy_it_again", "recently_viewed")
 
@@ -64,7 +65,7 @@ def make_lists(
     history = in_codes_of(recommender.catalogue.ids, log)
     queries = of_people(history, end, as_of, chosen.default_anchors, recommender.catalogue.available(end))
     bought = None if repeats or placement in OWN else purchases(history)
-    lists = recommender.lists(placement, queries, count, exclude=bought)
+    lists = recommender.lists(placement, queries, count, exclude=bought, repeats=bought is None)
     return as_table("customer_id", log.people, lists, recommender.catalogue.ids)
 
 

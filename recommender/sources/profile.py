@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from features.histories import rows_of
 from recommender.queries import Queries
 
+#: Only so many of a shopper's newest events make a profile, so that full orders cost no more than others.
+NEWEST = 60
+
 
 def profile(
     queries: Queries, *, decay: float, steps: int
@@ -15,7 +18,8 @@ def profile(
     """Taste as entries (question, product, weight decay^(steps back)); a product may stand in several.
 
     Steps are those of `Histories.steps_back`.
-    The anchors (page, cart) are the newest step of all, with weight 1. ``steps``: how far back to look.
+    The anchors (page, cart) are the newest step of all, with weight 1. ``steps``: how far back to look, but no further
+    than the `NEWEST` events.
     """
     row = rows_of(queries.anchors.indptr)
     product = queries.anchors.values
@@ -23,7 +27,8 @@ def profile(
     history = queries.history
     if len(history.product) == 0:
         return row, product, weight
-    near = np.flatnonzero(history.steps_back < steps)
+    events_back = history.indptr[1:][history.row] - np.arange(len(history.row))
+    near = np.flatnonzero((history.steps_back < steps) & (events_back <= NEWEST))
     past = history.row[near]
     anchored = queries.anchors.indptr[1:] > queries.anchors.indptr[:-1]
     aged = np.power(decay, history.steps_back[near] + anchored[past], dtype=np.float32)

@@ -57,6 +57,13 @@ class RankingSource:
         key.sort()
         return (key & _BITS).astype(np.int64)
 
+    @cached_property
+    def places(self) -> NDArray[np.float32]:
+        """The place of each product, float32[products], best 0; NaN where it is not ranked."""
+        found = np.full(len(self.scores), np.nan, dtype=np.float32)
+        found[self.order] = np.arange(len(self.order))
+        return found
+
     def score(self, queries: Queries) -> Scores:
         """See `Source`."""
         best = (

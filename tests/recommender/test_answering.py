@@ -216,8 +216,9 @@ def test_funnel_is_a_chain(shop: Recommender) -> None:
             assert left == entered
 
 
-def test_explain_adds_up_to_the_score(shop: Recommender) -> None:
-    answerer = Answerer(shop, Rules((), shop.catalogue))
+def test_explain_adds_up_to_the_score_of_the_blend(shop: Recommender) -> None:
+    plain = replace(shop, rankers={})
+    answerer = Answerer(plain, Rules((), shop.catalogue))
     (block,) = answerer.answer(Shopper("c001"), [BlockRequest("recommended_for_you", 5)], shop.at, explain=True)
     for item in block.items:
         if item.fallback_level == 0:

@@ -63,7 +63,7 @@ def recommend(
             recommender = registered(model, Path(scratch))
         else:
             terminal.note(f"fitting {placement} on {len(shop.log):,} events …")
-            recommender = fitted(shop, placement, config, sets or [], seed)
+            recommender = fitted(shop, placement, config, sets or [], as_of, seed, repeats=repeats)
         lists = make_lists(
             recommender,
             shop.log.known_before(shop.end),
@@ -88,7 +88,9 @@ def registered(reference: str, scratch: Path) -> Recommender:
     return recommender
 
 
-def fitted(shop: Shop, placement: str, config: Path | None, sets: list[str], seed: int) -> Recommender:
+def fitted(
+    shop: Shop, placement: str, config: Path | None, sets: list[str], as_of: AsOf, seed: int, *, repeats: bool
+) -> Recommender:
     """A recommender fitted on all of the shop, with what this placement needs."""
     from recommender.engine import fit
     from training.configuration import load_config
@@ -97,7 +99,10 @@ def fitted(shop: Shop, placement: str, config: Path | None, sets: list[str], see
     settings = load_config(config, sets)
     check_listable(settings, placement)
     known = shop.log.known_before(shop.end)
-    return fit(known, shop.catalogue, settings, at=shop.end, placements={placement}, seed=seed)
+    placements = {placement}
+    return fit(
+        known, shop.catalogue, settings, at=shop.end, placements=placements, as_of=as_of, repeats=repeats, seed=seed
+    )
 
 
 def add_to(app: typer.Typer) -> None:

@@ -1,0 +1,358 @@
+"""What rankers learn from: lists as they would have been asked for, and what shoppers went for then.
+
+Sources must not have seen what a ranker learns to predict. So a block is cut off the end of the log, sources are fitted
+on what was known before, and the ranker learns which of their candidates were taken up in the block. What is cut off
+depends on when lists will be asked for: at the end of the log for everybody (``last``), then a block is a stretch of
+time; or at the end of what each person did (``customer``), then it is the last order of everybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.events import INTEREST, EventLog, Kind
+from features.histories import Histories, Ragged, gather, rows_of
+from features.past import before_rows, end_of, events_before, just_before, known_before, target_events
+from recommender import signals
+from recommender.blend import as_seen, asked_of, blend, proposals
+from recommender.config import PlacementConfig
+from recommender.queries import Queries, Questions
+from recommender.ranker import RankerConfig
+from recommender.signals import Facts
+from recommender.sources.base import Source
+from recommender.sources.scores import Scores
+
+#: Moments that lists are made at: the end of the log, or of what each person did.
+AsOf = Literal["last", "customer"]
+
+#: Fewest lists in which something was taken up; below, nothing is learned.
+LEAST = 50
+
+#: Moments of one person in a block: heavy customers would be all there is to learn from.
+_EACH = 5
+
+_CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of the log that is cut off, and the rest.
+
+    Attributes:
+        whole: the log that it is cut off.
+        rest: rows of ``whole`` that are cut off.
+        log: what sources are fitted on.
+        at: microseconds UTC, just after it.
+    """
+
+    whole: EventLog
+    rest: NDArray[np.int64]
+    log: EventLog
+    at: int
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Lists to ask for and what was right: ``truth`` and its ``grade`` (int8, at least 1), a row a question."""
+
+    questions: Questions
+    truth: Ragged
+    grade: NDArray[np.int8]
+
+
+def blocks_of(log: EventLog, at: int, as_of: AsOf, number: int, share: float) -> list[Block]:
+    """Blocks cut off a log, the newest first, each before the one that was cut off already.
+
+    Args:
+        log: events before ``at``.
+        at: microseconds UTC.
+        as_of: see the module.
+        number: how many; fewer where the log is too short.
+        share: of the events in a block of time.
+    """
+    found: list[Block] = []
+    end = at
+    rest = log
+    for place in range(number):
+        if as_of == "customer":
+            people, first = _last_moments(rest)
+            if not len(people):
+                break
+            before = before_rows(rest, people, first)
+            found.append(Block(rest, first, before, end_of(before)))
+            rest = before
+            continue
+        if not len(log):
+            break
+        cut = int(np.sort(log.time)[int((1 - share) ** (place + 1) * len(log))])
+        before = known_before(log, cut)
+        if not len(before):
+            break
+        found.append(Block(log, np.flatnonzero((log.time >= cut) & (log.time < end)), before, cut))
+        end = cut
+    return found
+
+
+def _last_moments(log: EventLog) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """People with a target event after something else, and the first row of their last order (or view)."""
+    rows = np.flatnonzero(target_events(log))
+    rows = rows[np.argsort(log.person[rows], kind="stable")]
+    person = log.person[rows]
+    if not len(rows):
+        return np.zeros(0, dtype=np.int64), rows
+    ends = np.append(np.flatnonzero(person[1:] != person[:-1]), len(rows) - 1)
+    moment = _moment(log, rows)
+    first = np.searchsorted(moment, moment[ends])
+    people, found = person[ends].astype(np.int64), rows[first]
+    before = np.full(len(log.people), len(log), dtype=np.int64)
+    interest = np.flatnonzero(log.of_kind(*INTEREST))
+    np.minimum.at(before, log.person[interest], interest)
+    some = before[people] < found
+    return people[some], found[some]
+
+
+def _moment(log: EventLog, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A number a target event, ascending, the same for the lines of one order."""
+    fresh = np.ones(len(rows), dtype=np.bool_)
+    order, person = log.order[rows], log.person[rows]
+    fresh[1:] = (person[1:] != person[:-1]) | (order[1:] != order[:-1]) | (order[1:] < 0)
+    return np.cumsum(fresh)
+
+
+def lessons_of(block: Block, as_of: AsOf, config: RankerConfig, rng: np.random.Generator) -> Lessons:
+    """The lists of a block: what to ask, and what was right."""
+    return _steps(block, config, rng) if config.learns == "steps" else _orders(block, as_of, config, rng)
+
+
+def _orders(block: Block, as_of: AsOf, config: RankerConfig, rng: np.random.Generator) -> Lessons:
+    log = block.whole
+    rows = np.flatnonzero(target_events(log))
+    rows = rows[np.argsort(log.person[rows], kind="stable")]
+    moment = _moment(log, rows)
+    inside = np.isin(rows, block.rest)
+    starts = np.flatnonzero(np.append(True, moment[1:] != moment[:-1])) if len(rows) else rows
+    starts = starts[inside[starts]]
+    starts = _some(starts, log.person[rows[starts]], config.questions, rng)
+    lines = np.searchsorted(moment, [moment[starts], moment[starts] + 1])
+    indptr, entries = _spans(lines[0], lines[1])
+    truth = Ragged(indptr, log.product[rows[entries]])
+    asked = rows[starts]
+    at = just_before(log, asked)
+    if as_of == "last":
+        at = np.maximum(at, log.time[asked])  # a shop is asked when somebody is there
+    questions = _asked_at(log, asked, at, events_before(log, log.person[asked], asked))
+    if as_of == "last":
+        # And long before somebody orders, for an e-mail: some lists are of the block's start.
+        early = Questions(
+            np.full(len(asked), block.at, dtype=np.int64),
+            questions.histories,
+            questions.shopper,
+            _seen_before(questions.histories, questions.shopper, block.at),
+            questions.anchors,
+            questions.exclude,
+        )
+        first = np.unique(questions.shopper, return_index=True)[1]
+        return Lessons(*_both(questions, early, truth, first))
+    return Lessons(questions, truth, np.ones(len(truth.values), dtype=np.int8))
+
+
+def _both(
+    one: Questions, other: Questions, truth: Ragged, rows: NDArray[np.int64]
+) -> tuple[Questions, Ragged, NDArray[np.int8]]:
+    """Questions of one kind, and some rows of another, with the same truths."""
+    every = np.concatenate([np.arange(len(one)), rows])
+    joined = Questions(
+        np.concatenate([one.at, other.at[rows]]),
+        one.histories,
+        one.shopper[every],
+        np.concatenate([one.seen, other.seen[rows]]),
+        one.anchors.take(every),
+        one.exclude.take(every),
+    )
+    right = truth.take(every)
+    return joined, right, np.ones(len(right.values), dtype=np.int8)
+
+
+def _steps(block: Block, config: RankerConfig, rng: np.random.Generator) -> Lessons:
+    """At each step of a visit the next product, beside the one that is looked at."""
+    log = block.whole
+    rows = np.flatnonzero(log.of_kind(*INTEREST))
+    rows = rows[np.argsort(log.session[rows], kind="stable")]
+    number, product = log.session[rows], log.product[rows]
+    follows = np.zeros(len(rows), dtype=np.bool_)
+    follows[1:] = (number[1:] == number[:-1]) & (product[1:] != product[:-1])
+    places = np.flatnonzero(follows & np.isin(rows, block.rest))
+    places = _some(places, log.person[rows[places]], config.questions, rng)
+    asked, current = rows[places], product[places - 1]
+    at = np.maximum(just_before(log, asked), log.time[asked])
+    questions = _asked_at(log, asked, at, events_before(log, log.person[asked], asked))
+    each = np.arange(len(asked) + 1, dtype=np.int64)
+    anchors = Ragged(each, current.astype(np.int32))
+    questions = Questions(
+        questions.at, questions.histories, questions.shopper, questions.seen, anchors, questions.exclude
+    )
+    grade = np.ones(len(asked), dtype=np.int8)
+    kind = log.kind[asked]
+    grade[(kind == Kind.CART) | (kind == Kind.WISHLIST)] = 2
+    grade[kind == Kind.PURCHASE] = 3
+    return Lessons(questions, Ragged(each, product[places].astype(np.int32)), grade)
+
+
+def _asked_at(log: EventLog, rows: NDArray[np.int64], at: NDArray[np.int64], seen: NDArray[np.int64]) -> Questions:
+    """One question about the person of each row, just before it."""
+    # A removal from the cart says nothing of the moments before it, and histories are asked at many.
+    histories = Histories.of(log.take(log.kind != Kind.REMOVE_FROM_CART))
+    n = len(rows)
+    shopper = log.person[rows].astype(np.int64)
+    return Questions(at, histories, shopper, seen, Ragged.empty(n), Ragged.empty(n))
+
+
+def _seen_before(histories: Histories, shopper: NDArray[np.int64], at: int) -> NDArray[np.int64]:
+    """How many events of each person's row happened before a moment."""
+    earlier = np.concatenate([[0], np.cumsum(histories.time < at)])
+    counted = earlier[histories.indptr[1:]] - earlier[histories.indptr[:-1]]
+    return np.asarray(counted[shopper], dtype=np.int64)
+
+
+def _some(
+    places: NDArray[np.int64], person: NDArray[np.int32], most: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """At most ``most`` places, and `_EACH` of a person, drawn; ascending."""
+    drawn = rng.permutation(len(places))
+    order = drawn[np.argsort(person[drawn], kind="stable")]
+    start = np.searchsorted(person[order], person[order])
+    kept = order[np.arange(len(order)) - start < _EACH]
+    if len(kept) > most:
+        kept = rng.choice(kept, most, replace=False)
+    return np.sort(places[kept])
+
+
+def _spans(start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row pointer and entries of spans of numbers."""
+    lengths = stop - start
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    return indptr, np.arange(indptr[-1]) + np.repeat(start - indptr[:-1], lengths)
+
+
+@dataclass(frozen=True)
+class Taught:
+    """Rows to learn from: signals, grades (0: not taken up), and how many rows belong to each list."""
+
+    table: NDArray[np.float32]
+    grade: NDArray[np.int8]
+    sizes: NDArray[np.int64]
+
+
+def taught(
+    lessons: Lessons,
+    sources: Mapping[str, Source],
+    placement: PlacementConfig,
+    asked: Sequence[str],
+    facts: Facts,
+    config: RankerConfig,
+    kind: Kind,
+) -> Taught:
+    """Candidates of the lists of a block, those lists in which something was taken up.
+
+    Args:
+        lessons: the lists.
+        sources: fitted on what was before the block.
+        placement: whose blend chooses the candidates.
+        asked: sources whose opinion is a signal.
+        facts: of products, as of the block's start.
+        config: of the ranker.
+        kind: what the shop's target events are: what somebody had is left out unless the ranker learns of repeats.
+    """
+    n = len(facts.first)
+    tables: list[NDArray[np.float32]] = []
+    grades: list[NDArray[np.int8]] = []
+    sizes: list[NDArray[np.int64]] = []
+    for start in range(0, len(lessons.questions), _CHUNK):
+        stop = min(start + _CHUNK, len(lessons.questions))
+        queries = lessons.questions.queries(start, stop)
+        seen = as_seen(queries, placement)
+        proposed = proposals(sources, asked_of(sources, placement, asked), seen)
+        total, _ = blend(sources, placement.sources, seen, proposed, n)
+        total = total.where(~np.isin(rows_of(total.indptr) * n + total.product, _left_out(queries, config, kind, n)))
+        right, entries = gather(lessons.truth.indptr, np.arange(start, stop))
+        truth = rows_of(right) * n + lessons.truth.values[entries]
+        order = np.argsort(truth, kind="stable")
+        truth, grade = truth[order], lessons.grade[entries][order]
+        chosen, _ = total.first(config.candidates)
+        key = rows_of(chosen.indptr) * n + chosen.product
+        place = np.minimum(truth.searchsorted(key), max(len(truth) - 1, 0))
+        mark = np.where(truth[place] == key, grade[place], 0) if len(truth) else np.zeros(len(key))
+        some = np.bincount(rows_of(chosen.indptr), weights=mark, minlength=len(chosen)) > 0
+        if not some.any():
+            continue
+        rows = np.flatnonzero(some)
+        kept = some[rows_of(chosen.indptr)]
+        indptr = np.concatenate([[0], np.cumsum(np.diff(chosen.indptr)[rows])])
+        chosen = Scores(indptr, chosen.product[kept], chosen.value[kept])
+        told = {name: _of_rows(scores, rows) for name, scores in proposed.items()}
+        tables.append(signals.table(seen.take(rows), chosen, told, sources, asked, config.latest, facts))
+        grades.append(mark[kept].astype(np.int8))
+        sizes.append(np.diff(indptr))
+    if not tables:
+        return Taught(np.zeros((0, 0), dtype=np.float32), np.zeros(0, dtype=np.int8), np.zeros(0, dtype=np.int64))
+    return Taught(np.concatenate(tables), np.concatenate(grades), np.concatenate(sizes))
+
+
+def _of_rows(scores: Scores, rows: NDArray[np.int64]) -> Scores:
+    indptr, entries = gather(scores.indptr, rows)
+    return Scores(indptr, scores.product[entries], scores.value[entries])
+
+
+def _left_out(queries: Queries, config: RankerConfig, kind: Kind, n: int) -> NDArray[np.int64]:
+    """Keys (question · products + product), ascending, of what may not stand in the list."""
+    anchors = rows_of(queries.anchors.indptr) * n + queries.anchors.values
+    if config.repeats or config.learns == "steps":
+        return np.unique(anchors)
+    had = queries.history.of_kinds((kind,))
+    return np.unique(np.concatenate([anchors, had.row * n + had.product]))
+
+
+def learn(parts: Sequence[Taught], config: RankerConfig, names: tuple[str, ...], seed: int) -> str:
+    """LightGBM's model; empty where there is too little to learn from.
+
+    LambdaRank (Burges 2010) on lists in which something was taken up. Deterministic: one thread, fixed seed.
+    """
+    parts = [part for part in parts if len(part.sizes)]
+    if sum(len(part.sizes) for part in parts) < LEAST:
+        return ""
+    import lightgbm
+
+    table = np.concatenate([part.table for part in parts])
+    grade = np.concatenate([part.grade for part in parts])
+    data = lightgbm.Dataset(
+        table,
+        grade.astype(np.int32),
+        group=np.concatenate([part.sizes for part in parts]),
+        feature_name=list(names),
+        params={"max_bin": 127, "verbosity": -1},
+        free_raw_data=True,
+    )
+    parameters = {
+        "objective": "lambdarank",
+        "label_gain": [0.0, 1.0, config.cart_gain, config.purchase_gain],
+        "lambdarank_truncation_level": 20,
+        "num_leaves": config.leaves,
+        "learning_rate": config.learning_rate,
+        "min_data_in_leaf": config.rows_a_leaf,
+        "feature_fraction": 0.5,
+        "bagging_fraction": 0.7,
+        "bagging_freq": 1,
+        "lambda_l2": 5.0,
+        "max_bin": 127,
+        "num_threads": 1,
+        "deterministic": True,
+        "force_row_wise": True,
+        "seed": seed,
+        "verbosity": -1,
+    }
+    return str(lightgbm.train(parameters, data, config.trees).model_to_string())

@@ -1,0 +1,319 @@
+"""What the ranker knows of a candidate: one definition, for training and for serving.
+
+A signal is a number about (shopper, product, moment). All of them follow from what the sources proposed, from the
+shopper's history up to the moment of the question, and from what was known of products when the sources were fitted,
+so a row for training holds what a request at that moment would have seen. NaN: not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.catalogue import CATEGORY_SEPARATOR, Catalogue, Text
+from features.events import DAY, HOUR, MINUTE, NEVER, EventLog, Kind
+from features.histories import Histories, Ragged, rows_of
+from features.vocabulary import Vocabulary
+from recommender.queries import Queries
+from recommender.sources.base import Source
+from recommender.sources.ranking import RankingSource
+from recommender.sources.scores import Scores
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+#: What a shopper did within so long before the question belongs to their visit.
+VISIT = 30 * MINUTE
+
+#: Steps of the history, the newest, that some sources are asked about one by one.
+STEPS = 3
+
+#: Weight of a step of the history relative to the next newer one, in affinities and in decayed counts of purchases.
+_TASTE, _HABIT = 0.8, 0.7
+
+_OWN = (
+    *("times_seen", "hours_since_seen", "in_cart"),
+    *("times_bought", "share_of_orders", "decayed_orders", "orders_since_bought", "days_since_bought"),
+    *("mean_days_between", "phase", "phase_in_orders"),
+)
+_ATTRIBUTES = ("category", "department", "brand")
+_SHOPPER = ("events", "orders", "days_since_event", "days_since_order", "visit_events", "hour", "weekday")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of products apart from who proposes them.
+
+    Attributes:
+        first: int64[products], microseconds UTC of the first event, `NEVER` if there was none.
+        price: float32[products], ln(1 + mean price paid), NaN where nobody paid.
+        category, department, brand: int32[products], -1 where the catalogue does not say; a department is the first
+            part of a category's path.
+    """
+
+    first: NDArray[np.int64]
+    price: Floats
+    category: NDArray[np.int32]
+    department: NDArray[np.int32]
+    brand: NDArray[np.int32]
+
+    @staticmethod
+    def of(log: EventLog, catalogue: Catalogue) -> Facts:
+        """From a log and the catalogue of its products."""
+        n = len(catalogue)
+        named = log.product >= 0
+        first = np.full(n, NEVER, dtype=np.int64)
+        np.minimum.at(first, log.product[named], log.time[named])
+        paid = named & (log.kind == Kind.PURCHASE) & (log.price > 0)
+        count = np.bincount(log.product[paid], minlength=n)
+        total = np.bincount(log.product[paid], weights=np.log1p(log.price[paid]), minlength=n)
+        price = np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+        return Facts(first, price, *_described(catalogue))
+
+    def over(self, catalogue: Catalogue) -> Facts:
+        """The same over a catalogue with more products, as it describes them now."""
+        more = (0, len(catalogue) - len(self.first))
+        first = np.pad(self.first, more, constant_values=NEVER)
+        return Facts(first, np.pad(self.price, more, constant_values=np.nan), *_described(catalogue))
+
+
+def _described(catalogue: Catalogue) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+    category, brand = catalogue.text("category"), catalogue.text("brand")
+    return category.codes, _departments(category), brand.codes
+
+
+def _departments(category: Text) -> NDArray[np.int32]:
+    heads = [path.partition(CATEGORY_SEPARATOR)[0] for path in category.values]
+    of_path = np.append(Vocabulary(dict.fromkeys(heads)).codes(heads), -1)
+    return of_path[category.codes].astype(np.int32)
+
+
+def one_step(queries: Queries, back: int) -> Queries:
+    """The questions with a single step of what they look at: 0 is the newest, that of the anchors if there are any."""
+    history = queries.history
+    anchored = queries.anchors.indptr[1:] > queries.anchors.indptr[:-1]
+    kept = history.steps_back + anchored[history.row] == back
+    nothing = Ragged.empty(len(queries))
+    return replace(queries, history=history.where(kept), anchors=queries.anchors if back == 0 else nothing)
+
+
+def names(sources: Mapping[str, Source], asked: Sequence[str], newest: Sequence[str]) -> tuple[str, ...]:
+    """Names of the columns of `table`. Arguments as there."""
+    found: list[str] = []
+    for name in asked:
+        kinds = ("score", "rank") if isinstance(sources[name], RankingSource) else ("share", "rank", "score")
+        found += [f"{name}_{kind}" for kind in kinds]
+    found += [
+        f"{name}_step_{back}_{kind}" for back in range(STEPS) for name in newest for kind in ("share", "rank", "score")
+    ]
+    found += ["blend_share", "blend_rank", "proposed_by", *_OWN, "age_days", "price", "price_ratio"]
+    found += [f"{name}_{kind}" for name in _ATTRIBUTES for kind in ("affinity", "in_visit")]
+    return (*found, *_SHOPPER)
+
+
+def table(
+    queries: Queries,
+    chosen: Scores,
+    proposed: Mapping[str, Scores],
+    sources: Mapping[str, Source],
+    asked: Sequence[str],
+    newest: Sequence[str],
+    facts: Facts,
+) -> Floats:
+    """Signals of candidates, float32[candidates, len(names)].
+
+    Args:
+        queries: n questions.
+        chosen: the candidates to be ranked, and what they reached in the blend.
+        proposed: what each source said (`Source.score`), those of rankings excepted.
+        sources: all of them, by name.
+        asked: names of sources, in the order of columns.
+        newest: names of sources that are asked about the newest step alone, too.
+        facts: of products.
+    """
+    n = len(facts.first)
+    row, product = rows_of(chosen.indptr), chosen.product
+    key = row * n + product
+    columns: list[NDArray[np.floating]] = []
+    by = np.zeros(len(key), dtype=np.float32)
+    for name in asked:
+        source = sources[name]
+        if isinstance(source, RankingSource):
+            columns += [source.scores[product], source.places[product]]
+        else:
+            told = _told(proposed[name], key, n)
+            columns += told
+            by += told[0] > 0
+    for back in range(STEPS):
+        step = one_step(queries, back)
+        for name in newest:
+            columns += _told(sources[name].score(step), key, n)
+    best = np.zeros(len(chosen), dtype=np.float32)
+    full = chosen.indptr[1:] > chosen.indptr[:-1]
+    if full.any():
+        best[full] = np.maximum.reduceat(chosen.value, chosen.indptr[:-1][full])
+    columns += [chosen.value / np.maximum(best, 1e-12)[row], chosen.ranks, by]
+    columns += _own(queries, row, product, key, n)
+    columns += [_days(queries.at[row], facts.first[product])]
+    columns += _prices(queries, row, product, facts)
+    columns += _affinities(queries, row, product, facts)
+    columns += [column[row] for column in _shopper(queries)]
+    return np.column_stack([column.astype(np.float32, copy=False) for column in columns])
+
+
+def _told(scores: Scores, key: Ints, n: int) -> list[Floats]:
+    """What a source says of candidates: share of the best of its row, rank in its row, score; 0, NaN and 0 if none."""
+    if len(scores.value) == 0:
+        nothing = np.zeros(len(key), dtype=np.float32)
+        return [nothing, np.full(len(key), np.nan, dtype=np.float32), nothing]
+    known = rows_of(scores.indptr) * n + scores.product
+    place = np.minimum(known.searchsorted(key), len(known) - 1)
+    hit = known[place] == key
+    share = np.where(hit, scores.relative().value[place], np.float32(0))
+    rank = np.where(hit, scores.ranks[place], np.float32(np.nan))
+    return [share, rank, np.where(hit, scores.value[place], np.float32(0))]
+
+
+def _days(at: Ints, then: Ints) -> NDArray[np.float64]:
+    """Days since a moment, NaN where it is `NEVER`."""
+    return np.where(then == NEVER, np.nan, (at - then) / DAY)
+
+
+def _own(queries: Queries, row: Ints, product: NDArray[np.int32], key: Ints, n: int) -> list[NDArray[np.floating]]:
+    """What the shopper did with the candidate itself (`_OWN`)."""
+    history = queries.history
+    looked, bought = history.looked_at, history.bought
+    at = queries.at[row]
+    none = np.full(len(key), np.nan, dtype=np.float32)
+    zero = np.zeros(len(key), dtype=np.float32)
+    found: list[NDArray[np.floating]] = []
+    if len(looked.product):
+        pairs, place = np.unique(looked.row * n + looked.product, return_inverse=True)
+        where, hit = _find(pairs, key)
+        last = np.zeros(len(pairs), dtype=np.int64)
+        last[place] = np.arange(len(place))  # written last stays: the newest
+        newest = last[where]
+        hours = (at - looked.time[newest]) / HOUR
+        carted = looked.kind[newest] == Kind.CART
+        found += [np.where(hit, np.bincount(place)[where], 0), np.where(hit, hours, np.nan), hit & carted]
+    else:
+        found += [zero, none, zero]
+    if not len(bought.product):
+        return [*found, zero, zero, zero, none, none, none, none, none]
+    back = _orders_back(bought)
+    pairs, place = np.unique(bought.row * n + bought.product, return_inverse=True)
+    where, hit = _find(pairs, key)
+    count = np.bincount(place)
+    decayed = np.bincount(place, weights=_HABIT**back)
+    first, last = np.zeros(len(pairs), dtype=np.int64), np.zeros(len(pairs), dtype=np.int64)
+    last[place] = np.arange(len(place))
+    first[place[::-1]] = np.arange(len(place))[::-1]
+    orders = _orders(queries)[row]
+    days = (at - bought.time[last[where]]) / DAY
+    gaps = np.maximum(count - 1, 1)
+    between = ((bought.time[last] - bought.time[first]) / DAY / gaps)[where]
+    apart = ((back[first] - back[last]) / gaps)[where]
+    again = hit & (count[where] > 1) & (between > 0)
+    since = back[last][where]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return [
+            *found,
+            np.where(hit, count[where], 0),
+            np.where(hit, count[where] / np.maximum(orders, 1), 0),
+            np.where(hit, decayed[where], 0),
+            np.where(hit, since, np.nan),
+            np.where(hit, days, np.nan),
+            np.where(again, between, np.nan),
+            np.where(again, days / between, np.nan),
+            np.where(again & (apart > 0), (since + 1) / apart, np.nan),
+        ]
+
+
+def _find(known: Ints, key: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+    """Where keys stand among known ones, ascending, and which of them do."""
+    place = np.minimum(known.searchsorted(key), len(known) - 1)
+    return place, known[place] == key
+
+
+def _orders_back(bought: Histories) -> Ints:
+    """How many orders a purchase lies behind the newest of its row, int64[purchases]; those of a moment are one."""
+    fresh = np.ones(len(bought.time), dtype=np.bool_)
+    fresh[1:] = (bought.time[1:] != bought.time[:-1]) | (bought.row[1:] != bought.row[:-1])
+    number = np.cumsum(fresh)
+    return np.asarray(number[np.maximum(bought.indptr[1:] - 1, 0)][bought.row] - number)
+
+
+def _orders(queries: Queries) -> Ints:
+    """Orders of each shopper, int64[n]."""
+    bought = queries.history.bought
+    if not len(bought.product):
+        return np.zeros(len(queries), dtype=np.int64)
+    oldest = np.minimum(bought.indptr[:-1], len(bought.product) - 1)
+    return np.where(bought.indptr[1:] > bought.indptr[:-1], _orders_back(bought)[oldest] + 1, 0)
+
+
+def _prices(queries: Queries, row: Ints, product: NDArray[np.int32], facts: Facts) -> list[NDArray[np.floating]]:
+    """The logarithm of the price, and how far it lies above the shopper's usual."""
+    history = queries.history
+    price = facts.price[history.product]
+    known = ~np.isnan(price)
+    count = np.bincount(history.row[known], minlength=len(queries))
+    total = np.bincount(history.row[known], weights=price[known], minlength=len(queries))
+    usual = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    theirs = facts.price[product]
+    return [theirs, theirs - usual[row]]
+
+
+def _affinities(queries: Queries, row: Ints, product: NDArray[np.int32], facts: Facts) -> list[NDArray[np.floating]]:
+    """Share of the shopper's steps, decayed, that were about the candidate's category, department and brand; and of
+    the events of this visit."""
+    history, n = queries.history, len(queries)
+    owner = np.concatenate([history.row, rows_of(queries.anchors.indptr)])
+    about = np.concatenate([history.product, queries.anchors.values])
+    anchors = len(queries.anchors.values)
+    taste = np.concatenate([np.power(_TASTE, history.steps_back + 1.0), np.ones(anchors)])
+    recent = history.time > queries.at[history.row] - VISIT
+    visit = np.concatenate([recent.astype(np.float64), np.ones(anchors)])
+    found: list[NDArray[np.floating]] = []
+    for name in _ATTRIBUTES:
+        code = getattr(facts, name)
+        width = int(code.max(initial=-1)) + 2
+        theirs, wanted = owner * width + code[about] + 1, row * width + code[product] + 1
+        pairs, place = np.unique(theirs, return_inverse=True)
+        for weight in (taste, visit):
+            total = np.bincount(owner, weights=weight, minlength=n)
+            if not len(pairs):
+                found.append(np.zeros(len(row)))
+                continue
+            where, hit = _find(pairs, wanted)
+            sums = np.bincount(place, weights=weight, minlength=len(pairs))
+            share = np.where(hit, sums[where] / np.maximum(total, 1e-12)[row], 0)
+            found.append(np.where(code[product] >= 0, share, np.nan))
+    return found
+
+
+def _shopper(queries: Queries) -> list[NDArray[np.floating]]:
+    """What is the same for all candidates of a question (`_SHOPPER`). Hours and weekdays are of UTC."""
+    history, at = queries.history, queries.at
+    bought = history.bought
+    recent = history.time > at[history.row] - VISIT
+    return [
+        np.diff(history.indptr).astype(np.float32),
+        _orders(queries).astype(np.float32),
+        _since_last(history.indptr, history.time, at),
+        _since_last(bought.indptr, bought.time, at),
+        np.bincount(history.row[recent], minlength=len(queries)).astype(np.float32),
+        (at // HOUR % 24).astype(np.float32),
+        ((at // DAY + 3) % 7).astype(np.float32),  # 1970 began on a Thursday; 0 is Monday
+    ]
+
+
+def _since_last(indptr: Ints, time: Ints, at: Ints) -> NDArray[np.floating]:
+    """Days since the last event of each row, NaN where there is none."""
+    if not len(time):
+        return np.full(len(at), np.nan)
+    last = time[np.maximum(indptr[1:] - 1, 0)]
+    return np.where(indptr[1:] > indptr[:-1], (at - last) / DAY, np.nan)
