@@ -27,6 +27,7 @@ from training.commands import (
     serve,
     simulate,
     train,
+    tune,
     validate,
 )
 
@@ -37,6 +38,7 @@ COMMANDS = (
     validate,
     train,
     evaluate,
+    tune,
     recommend,
     decide,
     promote,
@@ -92,6 +94,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from training.service import ServiceError
     from training.split import EvaluationError
     from training.tracking import TrackingError
+    from training.tune_study import TuningError
 
     return (
         BundleError,
@@ -107,6 +110,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
         OSError,  # a full disk, a folder that may not be written to
         StoreError,
         TrackingError,
+        TuningError,
         UnknownModelError,
         UnknownPlacement,
     )

@@ -69,9 +69,13 @@ class Runs(Tracking):
         tags: Mapping[str, Any],
         plots: Mapping[str, Figure],
         documents: Mapping[str, str],
+        result: Mapping[str, Any],
         end: End = "FINISHED",
     ) -> None:
-        """The end of a family: what came out of it. Tags may change when it goes on, parameters of MLflow may not."""
+        """The end of a family: what came out of it, ``result`` as ``tuning.json``.
+
+        What may be another when it goes on is told in tags: parameters of MLflow stay what they are.
+        """
         self.add_metrics(run, metrics)
         with quiet():
             for name, value in tags.items():
@@ -80,6 +84,7 @@ class Runs(Tracking):
                 self._client.log_figure(run, figure, f"plots/{file}")
             for file, text in documents.items():
                 self._client.log_text(run, text, file)
+            self._client.log_dict(run, dict(result), "tuning.json")
             self._client.set_terminated(run, status=end)
 
     def _reopened(self, run: str) -> bool:
