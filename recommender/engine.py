@@ -150,7 +150,6 @@ def _fit_rankers(
     """Rankers, each taught from blocks cut off the log; rankers that need the same blocks share their sources."""
     facts = Facts.of(log, catalogue)
     kind = target_kind(log)
-    rng = np.random.default_rng(seed)
     learned: dict[str, list[Taught]] = {name: [] for name in wanted}
     cuts: dict[tuple[AsOf, int, float], list[str]] = {}
     for name in wanted:
@@ -164,7 +163,7 @@ def _fit_rankers(
             for name in names:
                 progress(f"{name}: learn")
                 one, place = config.rankers[name], config.placements[wanted[name]]
-                lessons = lessons_of(block, moments, one, rng)
+                lessons = lessons_of(block, moments, one)
                 learned[name].append(taught(lessons, before, place, asked_by(one, place), known, one, kind))
     rankers: dict[str, Ranker] = {}
     for name in wanted:

@@ -124,12 +124,12 @@ def _moment(log: EventLog, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.cumsum(fresh)
 
 
-def lessons_of(block: Block, as_of: AsOf, config: RankerConfig, rng: np.random.Generator) -> Lessons:
+def lessons_of(block: Block, as_of: AsOf, config: RankerConfig) -> Lessons:
     """The lists of a block: what to ask, and what was right."""
-    return _steps(block, config, rng) if config.learns == "steps" else _orders(block, as_of, config, rng)
+    return _steps(block, config) if config.learns == "steps" else _orders(block, as_of, config)
 
 
-def _orders(block: Block, as_of: AsOf, config: RankerConfig, rng: np.random.Generator) -> Lessons:
+def _orders(block: Block, as_of: AsOf, config: RankerConfig) -> Lessons:
     log = block.whole
     rows = np.flatnonzero(target_events(log))
     rows = rows[np.argsort(log.person[rows], kind="stable")]
@@ -137,7 +137,7 @@ def _orders(block: Block, as_of: AsOf, config: RankerConfig, rng: np.random.Gene
     inside = np.isin(rows, block.rest)
     starts = np.flatnonzero(np.append(True, moment[1:] != moment[:-1])) if len(rows) else rows
     starts = starts[inside[starts]]
-    starts = _some(starts, log.person[rows[starts]], config.questions, rng)
+    starts = starts[_some(log, rows[starts], config.questions)]
     lines = np.searchsorted(moment, [moment[starts], moment[starts] + 1])
     indptr, entries = _spans(lines[0], lines[1])
     truth = Ragged(indptr, log.product[rows[entries]])
@@ -156,7 +156,7 @@ def _orders(block: Block, as_of: AsOf, config: RankerConfig, rng: np.random.Gene
             questions.anchors,
             questions.exclude,
         )
-        first = np.unique(questions.shopper, return_index=True)[1]
+        first = np.sort(np.unique(questions.shopper, return_index=True)[1])
         return Lessons(*_both(questions, early, truth, first))
     return Lessons(questions, truth, np.ones(len(truth.values), dtype=np.int8))
 
@@ -178,7 +178,7 @@ def _both(
     return joined, right, np.ones(len(right.values), dtype=np.int8)
 
 
-def _steps(block: Block, config: RankerConfig, rng: np.random.Generator) -> Lessons:
+def _steps(block: Block, config: RankerConfig) -> Lessons:
     """At each step of a visit the next product, beside the one that is looked at."""
     log = block.whole
     rows = np.flatnonzero(log.of_kind(*INTEREST))
@@ -187,7 +187,7 @@ def _steps(block: Block, config: RankerConfig, rng: np.random.Generator) -> Less
     follows = np.zeros(len(rows), dtype=np.bool_)
     follows[1:] = (number[1:] == number[:-1]) & (product[1:] != product[:-1])
     places = np.flatnonzero(follows & np.isin(rows, block.rest))
-    places = _some(places, log.person[rows[places]], config.questions, rng)
+    places = places[_some(log, rows[places], config.questions)]
     asked, current = rows[places], product[places - 1]
     at = np.maximum(just_before(log, asked), log.time[asked])
     questions = _asked_at(log, asked, at, events_before(log, log.person[asked], asked))
@@ -219,17 +219,18 @@ def _seen_before(histories: Histories, shopper: NDArray[np.int64], at: int) -> N
     return np.asarray(counted[shopper], dtype=np.int64)
 
 
-def _some(
-    places: NDArray[np.int64], person: NDArray[np.int32], most: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """At most ``most`` places, and `_EACH` of a person, drawn; ascending."""
-    drawn = rng.permutation(len(places))
-    order = drawn[np.argsort(person[drawn], kind="stable")]
-    start = np.searchsorted(person[order], person[order])
-    kept = order[np.arange(len(order)) - start < _EACH]
+def _some(log: EventLog, rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Places of at most ``most`` rows, in the order of time: the newest `_EACH` of a person, of these some evenly.
+
+    Nothing is drawn, and it does not depend on what people are called.
+    """
+    newest = np.lexsort((-rows, log.person[rows]))
+    person = log.person[rows[newest]]
+    kept = newest[np.arange(len(newest)) - np.searchsorted(person, person) < _EACH]
     if len(kept) > most:
-        kept = rng.choice(kept, most, replace=False)
-    return np.sort(places[kept])
+        by_time = kept[np.argsort(log.time[rows[kept]], kind="stable")]
+        kept = by_time[np.linspace(0, len(by_time) - 1, most).astype(np.int64)]
+    return kept[np.argsort(rows[kept])]
 
 
 def _spans(start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -294,9 +295,12 @@ def taught(
         kept = some[rows_of(chosen.indptr)]
         indptr = np.concatenate([[0], np.cumsum(np.diff(chosen.indptr)[rows])])
         chosen = Scores(indptr, chosen.product[kept], chosen.value[kept])
+        # LambdaRank begins with the order that rows stand in: that of the blend, not that of the products' codes.
+        order = chosen.best_first
         told = {name: _of_rows(scores, rows) for name, scores in proposed.items()}
-        tables.append(signals.table(seen.take(rows), chosen, told, sources, asked, config.latest, facts))
-        grades.append(mark[kept].astype(np.int8))
+        table = signals.table(seen.take(rows), chosen, told, sources, asked, config.latest, facts)
+        tables.append(table[order])
+        grades.append(mark[kept][order].astype(np.int8))
         sizes.append(np.diff(indptr))
     if not tables:
         return Taught(np.zeros((0, 0), dtype=np.float32), np.zeros(0, dtype=np.int8), np.zeros(0, dtype=np.int64))
@@ -345,8 +349,6 @@ def learn(parts: Sequence[Taught], config: RankerConfig, names: tuple[str, ...],
         "learning_rate": config.learning_rate,
         "min_data_in_leaf": config.rows_a_leaf,
         "feature_fraction": 0.5,
-        "bagging_fraction": 0.7,
-        "bagging_freq": 1,
         "lambda_l2": 5.0,
         "max_bin": 127,
         "num_threads": 1,

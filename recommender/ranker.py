@@ -44,7 +44,7 @@ class RankerConfig(Config):
     rows_a_leaf: int = Field(200, ge=1)
     """Fewest candidates in a leaf."""
     questions: int = Field(20_000, ge=1)
-    """Lists to learn from in each block, drawn from those there are."""
+    """Lists to learn from in each block, at most."""
     blocks: int = Field(1, ge=1)
     """Blocks of time to learn from, each after what its sources were fitted on; each costs fitting all sources."""
     block_share: float = Field(0.1, gt=0, le=0.5)

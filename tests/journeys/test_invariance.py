@@ -109,7 +109,8 @@ def test_any_names_leave_the_metrics_as_they_are(seed: int) -> None:
     renamed = shop.renamed(names_for(shop, np.random.default_rng(seed)))
     one, two = (metrics(tables, "leave-one-out")["metrics"] for tables in (shop, renamed))
     assert one["hr@10"] > 0.5
-    assert two == pytest.approx(one, abs=0.001)
+    # Ranks of equal scores go by id, and trees may then split elsewhere.
+    assert two == pytest.approx(one, abs=0.005)
 
 
 def test_scoring_twice_is_equal(shop: Tables) -> None:

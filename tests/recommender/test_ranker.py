@@ -149,7 +149,7 @@ def test_no_lesson_is_of_what_its_sources_have_seen(learns: str, as_of: AsOf) ->
     assert len(blocks) == 2
     assert len(blocks[1].log) < len(blocks[0].log) < len(log)
     for block in blocks:
-        lessons = lessons_of(block, moments, config, np.random.default_rng(0))
+        lessons = lessons_of(block, moments, config)
         assert len(lessons.questions)
         queries = lessons.questions.queries()
         moment, history = queries.at, queries.history
@@ -201,7 +201,7 @@ def test_an_event_after_the_block_changes_no_lesson_of_it() -> None:
 
     def of(whole: EventLog) -> tuple[Block, Queries]:
         [block] = blocks_of(whole.known_before(at), at, "last", 1, 0.2)
-        return block, lessons_of(block, "last", RankerConfig(), np.random.default_rng(0)).questions.queries()
+        return block, lessons_of(block, "last", RankerConfig()).questions.queries()
 
     last = events.tail(1)
     longer = pd.concat([events, last.assign(timestamp=last["timestamp"] + pd.Timedelta(days=9), order_id="new")])
