@@ -51,7 +51,9 @@ class Task:
             training.split.EvaluationError: the data cannot be evaluated this way.
         """
         splits = tuple(make_split(shop.log, shop.catalogue, name, part="validation") for name in dict.fromkeys(names))
-        space = tuple(search_space(config, [JUDGEMENTS[split.name].placement for split in splits]))
+        judgements = [JUDGEMENTS[split.name] for split in splits]
+        repeats = any(one.repeats for one in judgements)
+        space = tuple(search_space(config, [one.placement for one in judgements], repeats=repeats))
         question = {
             "data": shop.dataset.fingerprint,
             "split": [split.name for split in splits],

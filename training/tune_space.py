@@ -79,10 +79,11 @@ class Setting:
         return self.path[0] == "placements"
 
 
-def search_space(config: RecommenderConfig, placements: Sequence[str]) -> list[Setting]:
-    """The settings that lists of these placements depend on, in the order of the configuration.
+def search_space(config: RecommenderConfig, placements: Sequence[str], *, repeats: bool = False) -> list[Setting]:
+    """The settings that lists of these placements depend on most, in the order of the configuration.
 
-    Settings that are None (no half-life) stay so; sources that a placement only falls back on are left alone.
+    Settings that are None (no half-life) stay so; sources that a placement only falls back on, or only a ranker asks,
+    are left alone. ``repeats``: some of the lists hold what the shopper had before: the ``repeat_ranker`` counts, too.
     """
     tables = config.model_dump(mode="json")
     found: list[Setting] = []
@@ -90,10 +91,10 @@ def search_space(config: RecommenderConfig, placements: Sequence[str]) -> list[S
         for source, weight in tables["placements"][placement]["sources"].items():
             found.append(setting(("placements", placement, "sources", source), WEIGHT, weight))
     chosen = [tables["placements"][placement] for placement in placements]
-    ranking = {placement.get(name) for placement in chosen for name in ("ranker", "repeat_ranker")}
-    rankers = {name: table for name, table in tables.get("rankers", {}).items() if name in ranking}
+    ranking = {placement["ranker"] for placement in chosen}
+    ranking |= {placement["repeat_ranker"] for placement in chosen} if repeats else set()
+    rankers = {name: table for name, table in tables["rankers"].items() if name in ranking}
     used = {source for placement in chosen for source in placement["sources"]}
-    used |= {source for table in rankers.values() for source in table["sources"]}
     for source, table in tables["sources"].items():
         if source in used:
             found += settings_of(("sources", source), table, [knob for knob in KNOBS if knob.kind == table["kind"]])

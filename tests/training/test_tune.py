@@ -25,6 +25,8 @@ from training.tune_space import LEAST_WEIGHT, search_space, with_values
 from training.tune_study import Study, TuningError
 
 DEFAULTS = RecommenderConfig.default()
+#: Without a ranker there is less to choose.
+PLAIN = RecommenderConfig.default({"placements": {"recommended_for_you": {"ranker": "", "repeat_ranker": ""}}})
 
 
 @pytest.fixture
@@ -192,7 +194,7 @@ class Bench:
 
     def __init__(self, folder: Path, home: Path, uri: str) -> None:
         shop = load(folder, now=datetime.now(UTC), rejected=None)
-        self.task = Task.of(shop, DEFAULTS, ["temporal"], 0)
+        self.task = Task.of(shop, PLAIN, ["temporal"], 0)
         self.file = home / "tuning" / "bench.journal"
         self.runs = Runs.of(open_tracking(uri))
         self.notes: list[str] = []
@@ -250,14 +252,14 @@ def test_without_a_first_trial_there_is_nothing_to_tell(bench: Bench, error: Bas
         bench.tune(fails={0: error}, trials=3)
     found = bench.tune(fails={}, trials=1)
     assert all(found.trials[0].values[one.name] == one.default for one in bench.task.space)
-    assert found.config == DEFAULTS
+    assert found.config == PLAIN
 
 
 def test_a_trial_left_running_by_a_killed_process_is_no_trial(bench: Bench) -> None:
     bench.study().ask()
     found = bench.tune(fails={}, trials=1)
     assert [trial.number for trial in found.trials] == [1]
-    assert found.config == DEFAULTS
+    assert found.config == PLAIN
 
 
 def test_time_is_not_begun_on_that_a_trial_would_not_fit_in(bench: Bench) -> None:
@@ -267,7 +269,7 @@ def test_time_is_not_begun_on_that_a_trial_would_not_fit_in(bench: Bench) -> Non
 
 
 def test_better_settings_are_found(bench: Bench) -> None:
-    found = bench.tune(fails={}, trials=40)
+    found = bench.tune(fails={}, trials=30)
     assert found.best.objective > found.trials[0].objective + 0.1
     assert abs(found.config.placements["recommended_for_you"].sources["text"] - 0.5) < 0.2
     assert max(found.importances, key=lambda name: found.importances[name]).endswith("recommended_for_you.sources.text")
@@ -297,6 +299,17 @@ def test_a_source_that_weighs_nothing_is_left_out_but_for_the_last() -> None:
     assert list(found.placements["frequently_bought_together"].sources) == [weights[0].split(".")[-1]]
     found = with_values(DEFAULTS, space, values | {weights[0]: 0.004, weights[1]: 0.005})
     assert list(found.placements["frequently_bought_together"].sources) == [weights[1].split(".")[-1]]
+
+
+def test_settings_of_a_ranker_are_chosen_where_it_is_asked() -> None:
+    def rankers(config: RecommenderConfig, *, repeats: bool) -> set[str]:
+        space = search_space(config, ["recommended_for_you"], repeats=repeats)
+        return {one.path[1] for one in space if one.path[0] == "rankers"}
+
+    placement = DEFAULTS.placements["recommended_for_you"]
+    assert rankers(DEFAULTS, repeats=False) == {placement.ranker}
+    assert rankers(DEFAULTS, repeats=True) == {placement.ranker, placement.repeat_ranker}
+    assert rankers(PLAIN, repeats=True) == set()
 
 
 def test_every_range_is_one_that_configurations_allow() -> None:
