@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +31,11 @@ class Queries:
 
     def __len__(self) -> int:
         return len(self.at)
+
+    @cached_property
+    def profiles(self) -> dict[tuple[float, int], Any]:
+        """What `recommender.sources.profile` made of these questions before."""
+        return {}
 
     def take(self, rows: NDArray[np.int64]) -> Queries:
         """Some of the questions."""

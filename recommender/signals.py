@@ -144,18 +144,14 @@ def table(
         if isinstance(source, RankingSource):
             columns += [source.scores[product], source.places[product]]
         else:
-            told = _told(proposed[name], key, n)
+            told = _told(proposed[name], row, key, n)
             columns += told
             by += told[0] > 0
     for back in range(STEPS):
         step = one_step(queries, back)
         for name in newest:
-            columns += _told(sources[name].score(step), key, n)
-    best = np.zeros(len(chosen), dtype=np.float32)
-    full = chosen.indptr[1:] > chosen.indptr[:-1]
-    if full.any():
-        best[full] = np.maximum.reduceat(chosen.value, chosen.indptr[:-1][full])
-    columns += [chosen.value / np.maximum(best, 1e-12)[row], chosen.ranks, by]
+            columns += _told(sources[name].score(step), row, key, n)
+    columns += [chosen.value / chosen.best[row], chosen.ranks, by]
     columns += _own(queries, row, product, key, n)
     columns += [_days(queries.at[row], facts.first[product])]
     columns += _prices(queries, row, product, facts)
@@ -164,17 +160,16 @@ def table(
     return np.column_stack([column.astype(np.float32, copy=False) for column in columns])
 
 
-def _told(scores: Scores, key: Ints, n: int) -> list[Floats]:
+def _told(scores: Scores, row: Ints, key: Ints, n: int) -> list[Floats]:
     """What a source says of candidates: share of the best of its row, rank in its row, score; 0, NaN and 0 if none."""
     if len(scores.value) == 0:
         nothing = np.zeros(len(key), dtype=np.float32)
         return [nothing, np.full(len(key), np.nan, dtype=np.float32), nothing]
-    known = rows_of(scores.indptr) * n + scores.product
+    known = scores.product if len(scores) == 1 else rows_of(scores.indptr) * n + scores.product
     place = np.minimum(known.searchsorted(key), len(known) - 1)
     hit = known[place] == key
-    share = np.where(hit, scores.relative().value[place], np.float32(0))
-    rank = np.where(hit, scores.ranks[place], np.float32(np.nan))
-    return [share, rank, np.where(hit, scores.value[place], np.float32(0))]
+    score = np.where(hit, scores.value[place], np.float32(0))
+    return [score / scores.best[row], np.where(hit, scores.ranks[place], np.float32(np.nan)), score]
 
 
 def _days(at: Ints, then: Ints) -> NDArray[np.float64]:

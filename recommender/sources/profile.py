@@ -12,15 +12,24 @@ from recommender.queries import Queries
 NEWEST = 60
 
 
-def profile(
-    queries: Queries, *, decay: float, steps: int
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+#: Parallel entries: question, product, weight.
+Profile = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
+
+
+def profile(queries: Queries, *, decay: float, steps: int) -> Profile:
     """Taste as entries (question, product, weight decay^(steps back)); a product may stand in several.
 
     Steps are those of `Histories.steps_back`.
     The anchors (page, cart) are the newest step of all, with weight 1. ``steps``: how far back to look, but no further
     than the `NEWEST` events.
     """
+    known = queries.profiles.get((decay, steps))  # most sources look in the same way
+    if known is None:
+        known = queries.profiles[decay, steps] = _profile(queries, decay, steps)
+    return known
+
+
+def _profile(queries: Queries, decay: float, steps: int) -> Profile:
     row = rows_of(queries.anchors.indptr)
     product = queries.anchors.values
     weight = np.ones(len(row), dtype=np.float32)

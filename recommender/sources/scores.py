@@ -79,14 +79,17 @@ class Scores:
     def best_first(self) -> NDArray[np.int64]:
         """Places of all candidates, row by row, best first, ties by code."""
         # Positive floats are in the order of their bits: one sort of integers is several times quicker.
-        bits = np.ascontiguousarray(self.value, dtype=np.float32).view(np.uint32).astype(np.int64)
+        bits = np.ascontiguousarray(self.value, dtype=np.float32).view(np.int32)
+        if len(self) == 1:
+            return np.argsort(-bits, kind="stable")
         return np.argsort((rows_of(self.indptr) << 32) - bits, kind="stable")
 
     @cached_property
     def ranks(self) -> NDArray[np.float32]:
         """The place of each candidate in its row, best 0, ties by code."""
         found = np.empty(len(self.value), dtype=np.float32)
-        found[self.best_first] = np.arange(len(self.value)) - self.indptr[rows_of(self.indptr)]
+        place = np.arange(len(self.value))
+        found[self.best_first] = place if len(self) == 1 else place - self.indptr[rows_of(self.indptr)]
         return found
 
     def first(self, count: int) -> tuple[Scores, NDArray[np.int64]]:
@@ -110,10 +113,19 @@ class Scores:
         if len(self.value) == 0:
             return self
         lengths = self.indptr[1:] - self.indptr[:-1]
-        full = lengths > 0
-        best = np.maximum.reduceat(self.value, self.indptr[:-1][full])
-        scale = np.broadcast_to(np.asarray(weight, dtype=np.float32), lengths.shape)[full] / best
-        return Scores(self.indptr, self.product, self.value * np.repeat(scale, lengths[full]))
+        scale = np.broadcast_to(np.asarray(weight, dtype=np.float32), lengths.shape) / self.best
+        return Scores(self.indptr, self.product, self.value * np.repeat(scale, lengths))
+
+    @cached_property
+    def best(self) -> NDArray[np.float32]:
+        """The highest score of each row, float32[n]; 1 where a row is empty."""
+        if len(self) == 1:
+            return np.array([self.value.max() if len(self.value) else 1], dtype=np.float32)
+        found = np.ones(len(self), dtype=np.float32)
+        full = self.indptr[1:] > self.indptr[:-1]
+        if full.any():
+            found[full] = np.maximum.reduceat(self.value, self.indptr[:-1][full])
+        return found
 
     def dense(self, products: int) -> NDArray[np.float32]:
         """float32[n, products], 0 where there is no candidate."""
