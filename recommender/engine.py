@@ -19,8 +19,8 @@ from recommender.answers import Block, BlockRequest, Item, Lists, Shopper, Unkno
 from recommender.blend import as_seen, asked_of, blend, proposals
 from recommender.config import PlacementConfig, RecommenderConfig, SourceConfig
 from recommender.groups import Groups
-from recommender.lessons import AsOf, Taught, blocks_of, learn, lessons_of, taught
-from recommender.queries import Queries
+from recommender.lessons import Taught, blocks_of, learn, lessons_of, taught
+from recommender.queries import AsOf, Queries
 from recommender.ranker import Ranker, RankerConfig
 from recommender.signals import Facts
 from recommender.sources import als, cooccurrence, item_item, linear, ranking, repurchase, text, transitions, two_hop
@@ -61,7 +61,7 @@ def fit(
         progress: told the name of each source before it is fitted.
     """
     chosen = [name for name in config.placements if placements is None or name in placements]
-    wanted = _rankers_of(config, chosen, repeats)
+    wanted = _rankers_of(config, chosen, as_of, repeats)
     needed = _needed(config, chosen, wanted)
     sources = _fit_sources(config, needed, log, catalogue, at, seed, progress)
     groups = Groups.of(catalogue)
@@ -77,14 +77,14 @@ def fit(
     )
 
 
-def _rankers_of(config: RecommenderConfig, placements: list[str], repeats: bool | None) -> dict[str, str]:
+def _rankers_of(config: RecommenderConfig, placements: list[str], as_of: AsOf, repeats: bool | None) -> dict[str, str]:
     """Rankers that some placements use, each with the first of them: it learns to rank what that one's blend says."""
     found: dict[str, str] = {}
     for place in placements:
         one = config.placements[place]
         names = {False: (one.ranker,), True: (one.repeat_ranker,), None: (one.ranker, one.repeat_ranker)}[repeats]
         for name in names:
-            if name:
+            if name and as_of in config.rankers[name].moments:
                 found.setdefault(name, place)
     return found
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +20,11 @@ from features.past import before_rows, end_of, events_before, just_before, known
 from recommender import signals
 from recommender.blend import as_seen, asked_of, blend, proposals
 from recommender.config import PlacementConfig
-from recommender.queries import Queries, Questions
+from recommender.queries import AsOf, Queries, Questions
 from recommender.ranker import RankerConfig
 from recommender.signals import Facts
 from recommender.sources.base import Source
 from recommender.sources.scores import Scores
-
-#: Moments that lists are made at: the end of the log, or of what each person did.
-AsOf = Literal["last", "customer"]
 
 #: Fewest lists in which something was taken up; below, nothing is learned.
 LEAST = 50

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.histories import Histories, Ragged
+
+#: Moments that lists are made at: the end of the log for everybody, or the end of what each person did.
+AsOf = Literal["last", "customer"]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pydantic import Field
 from features.catalogue import Catalogue
 from features.config import Config
 from recommender import signals
-from recommender.queries import Queries
+from recommender.queries import AsOf, Queries
 from recommender.signals import Facts
 from recommender.sources.base import Source
 from recommender.sources.scores import Scores
@@ -27,6 +27,9 @@ class RankerConfig(Config):
 
     learns: Literal["orders", "steps"] = "orders"
     """What shoppers buy next (or view, where nobody buys); or what they go for next beside what they look at."""
+    moments: tuple[AsOf, ...] = ("last", "customer")
+    """Lists that it orders: those made at the end of the log for everybody, as when serving, or at the end of what each
+    person did."""
     repeats: bool = False
     """Learn what is bought again, too."""
     sources: tuple[str, ...] = ()
@@ -43,7 +46,7 @@ class RankerConfig(Config):
     """How much each tree corrects."""
     rows_a_leaf: int = Field(200, ge=1)
     """Fewest candidates in a leaf."""
-    questions: int = Field(20_000, ge=1)
+    questions: int = Field(10_000, ge=1)
     """Lists to learn from in each block, at most."""
     blocks: int = Field(1, ge=1)
     """Blocks of time to learn from, each after what its sources were fitted on; each costs fitting all sources."""

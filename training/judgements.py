@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from features.events import EventLog
 from recommender import baselines
-from recommender.lessons import AsOf
 from recommender.metrics import Metric
+from recommender.queries import AsOf
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from recommender.anchors import DefaultAnchors, anchors_of
 from recommender.answers import Lists, UnknownPlacement
 from recommender.config import PlacementConfig, RecommenderConfig
 from recommender.engine import Recommender
-from recommender.lessons import AsOf as AsOf  # those who ask for lists need it too
+from recommender.queries import AsOf as AsOf  # those who ask for lists need it too
 from recommender.queries import Queries
 
 if TYPE_CHECKING:

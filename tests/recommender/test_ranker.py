@@ -15,14 +15,19 @@ from features.vocabulary import Vocabulary
 from recommender import signals
 from recommender.config import RecommenderConfig
 from recommender.engine import Recommender, fit
-from recommender.lessons import AsOf, Block, blocks_of, lessons_of
-from recommender.queries import Queries
+from recommender.lessons import Block, blocks_of, lessons_of
+from recommender.queries import AsOf, Queries
 from recommender.ranker import RankerConfig
 from recommender.signals import Facts
 from recommender.sources.scores import Scores
 from tests import logs, shops
 
-TINY = {"rankers": {name: {"rows_a_leaf": 5} for name in ("next_product", "next_order", "next_step")}}
+TINY = {
+    "rankers": {
+        name: {"rows_a_leaf": 5, "moments": ["last", "customer"]}
+        for name in ("next_product", "next_order", "next_step")
+    }
+}
 
 
 def thrift(*, customers: int, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -43,7 +48,7 @@ def thrift(*, customers: int, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame
 def personal(**ranker: object) -> RecommenderConfig:
     return RecommenderConfig.default(
         {
-            "rankers": {"next_product": {"rows_a_leaf": 10, **ranker}},
+            "rankers": {"next_product": {"rows_a_leaf": 10, "moments": ["last", "customer"], **ranker}},
             "placements": {"recommended_for_you": {"sources": {"best_sellers": 1.0}}},
             "sources": {"best_sellers": {"limit": 5000}},
         }
@@ -90,7 +95,7 @@ def test_below_what_is_ranked_the_blend_goes_on() -> None:
     events, products = shops.planted_tastes(customers=120)
     log, catalogue = logs.encoded(events, products)
     at, placements = logs.end_of(log), {"recommended_for_you"}
-    few = {"rankers": {"next_product": {"candidates": 3, "rows_a_leaf": 5}}}
+    few = {"rankers": {"next_product": {"candidates": 3, "rows_a_leaf": 5, "moments": ["last"]}}}
     model = fit(log, catalogue, RecommenderConfig.default(few), at=at, placements=placements)
     off = {"placements": {"recommended_for_you": {"ranker": ""}}}
     plain = fit(log, catalogue, RecommenderConfig.default(off), at=at, placements=placements)
