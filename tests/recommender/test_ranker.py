@@ -319,7 +319,7 @@ def test_signals_do_not_depend_on_ids(small_recommender: Recommender) -> None:
 def signals_by_name(log: EventLog, catalogue: Catalogue, original: dict[str, str]) -> pd.DataFrame:
     """Signals of all products for one customer, by original product id; ranks of ties are left out."""
     at = logs.end_of(log)
-    model = fit(log, catalogue, RecommenderConfig.default(), at=at, placements={"recommended_for_you"})
+    model = fit(log, catalogue, RecommenderConfig.default(TINY), at=at, placements={"recommended_for_you"})
     sources, asked_ = model.sources, ("transitions", "item_item", "two_hop", "followed", "best_sellers")
     queries = Queries(np.array([at]), model.histories.take(np.array([3])), Ragged.empty(1))
     proposed = {name: sources[name].score(queries) for name in asked_ if name != "best_sellers"}
