@@ -53,6 +53,10 @@ bench: install ## speed, as ratios against a stated peer in the same run
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.cooccurrence
 
+.PHONY: bench-accuracy
+bench-accuracy: install ## how good the lists are on dataset folders: make bench-accuracy DATA="shop/ other/"
+	$(BIN)/python -m benchmarks.evaluate $(DATA)
+
 .PHONY: lock
 lock: install ## pin the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml --upgrade --universal --python-version 3.11 --extra dev $(LOCK) -o requirements/dev.txt
