@@ -63,13 +63,21 @@ def fit(
     chosen = [name for name in config.placements if placements is None or name in placements]
     wanted = _rankers_of(config, chosen, as_of, repeats)
     needed = _needed(config, chosen, wanted)
-    sources = _fit_sources(config, needed, log, catalogue, at, seed, progress)
+    sources = _fit_sources(config.sources, needed, log, catalogue, at, seed, progress)
     groups = Groups.of(catalogue)
-    group_log, group_catalogue = groups.log(log), Catalogue(groups.ids, {})
     group_sources: dict[str, Source] = {}
-    for name in _needed_groups(config, chosen):
-        progress(f"{name} of groups")
-        group_sources[name] = _fit_source(config.group_sources[name], group_log, group_catalogue, at, seed, {})
+    needed_groups = _needed_groups(config, chosen)
+    if needed_groups:
+        group_log, group_catalogue = groups.log(log), Catalogue(groups.ids, {})
+        group_sources = _fit_sources(
+            config.group_sources,
+            needed_groups,
+            group_log,
+            group_catalogue,
+            at,
+            seed,
+            lambda name: progress(f"{name} of groups"),
+        )
     histories = Histories.of(log)
     rankers = _fit_rankers(log, catalogue, config, wanted, needed, sources, at, as_of, seed, progress)
     return Recommender(
@@ -111,6 +119,7 @@ def _needed_groups(config: RecommenderConfig, placements: list[str]) -> list[str
         if config.placements[place].of == "groups"
         for name in _sources_of(config.placements[place])
     }
+    asked |= {one.of for name in asked if isinstance(one := config.group_sources[name], TwoHopConfig)}
     return [name for name in config.group_sources if name in asked]
 
 
@@ -119,7 +128,7 @@ def _sources_of(placement: PlacementConfig) -> tuple[str, ...]:
 
 
 def _fit_sources(
-    config: RecommenderConfig,
+    configs: Mapping[str, SourceConfig],
     needed: list[str],
     log: EventLog,
     catalogue: Catalogue,
@@ -129,9 +138,9 @@ def _fit_sources(
 ) -> dict[str, Source]:
     sources: dict[str, Source] = {}
     # What is walked twice is fitted before it is.
-    for name in sorted(needed, key=lambda name: isinstance(config.sources[name], TwoHopConfig)):
+    for name in sorted(needed, key=lambda name: isinstance(configs[name], TwoHopConfig)):
         progress(name)
-        sources[name] = _fit_source(config.sources[name], log, catalogue, at, seed, sources)
+        sources[name] = _fit_source(configs[name], log, catalogue, at, seed, sources)
     return {name: sources[name] for name in needed}
 
 
@@ -148,6 +157,8 @@ def _fit_rankers(
     progress: Progress,
 ) -> dict[str, Ranker]:
     """Rankers, each taught from blocks cut off the log; rankers that need the same blocks share their sources."""
+    if not wanted:
+        return {}
     facts = Facts.of(log, catalogue)
     kind = target_kind(log)
     learned: dict[str, list[Taught]] = {name: [] for name in wanted}
@@ -158,7 +169,7 @@ def _fit_rankers(
         cuts.setdefault((moments, one.blocks, one.block_share), []).append(name)
     for (moments, number, share), names in cuts.items():
         for block in blocks_of(log, at, moments, number, share):
-            before = _fit_sources(config, needed, block.log, catalogue, block.at, seed, lambda step: None)
+            before = _fit_sources(config.sources, needed, block.log, catalogue, block.at, seed, lambda step: None)
             known = Facts.of(block.log, catalogue)
             for name in names:
                 progress(f"{name}: learn")
