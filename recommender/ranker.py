@@ -99,7 +99,7 @@ class Ranker:
         chosen, place = scores.first(self.config.candidates)
         rows = signals.table(queries, chosen, proposed, sources, self.asked, self.config.latest, self.facts)
         raw = np.asarray(self.booster.predict(rows, num_threads=1), dtype=np.float64)
-        value = scores.value * np.float32(1e-6)  # below anything that is ranked
+        value = scores.relative(1e-5).value  # below anything that is ranked, whatever the weights of the blend
         value[place] = 1 / (1 + np.exp(-np.clip(raw, -10, 10)))
         return replace(scores, value=value)
 

@@ -95,9 +95,13 @@ def test_below_what_is_ranked_the_blend_goes_on() -> None:
     events, products = shops.planted_tastes(customers=120)
     log, catalogue = logs.encoded(events, products)
     at, placements = logs.end_of(log), {"recommended_for_you"}
-    few = {"rankers": {"next_product": {"candidates": 3, "rows_a_leaf": 5, "moments": ["last"]}}}
+    heavy = {"sources": {"transitions": 1e6, "text": 2e5, "best_sellers": 1e5}}  # weights may be of any size
+    few = {
+        "rankers": {"next_product": {"candidates": 3, "rows_a_leaf": 5, "moments": ["last"]}},
+        "placements": {"recommended_for_you": heavy},
+    }
     model = fit(log, catalogue, RecommenderConfig.default(few), at=at, placements=placements)
-    off = {"placements": {"recommended_for_you": {"ranker": ""}}}
+    off = {"placements": {"recommended_for_you": {**heavy, "ranker": ""}}}
     plain = fit(log, catalogue, RecommenderConfig.default(off), at=at, placements=placements)
     ours, blend = (one.lists("recommended_for_you", asked(one), 8).product for one in (model, plain))
     assert model.rankers["next_product"].text
