@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from features.events import INTEREST, EventLog, Kind
+from features.events import INTEREST, NEVER, EventLog, Kind
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,13 @@ class Histories:
     def looked_at(self) -> Histories:
         """All but the purchases."""
         return self.of_kinds(tuple(kind for kind in INTEREST if kind != Kind.PURCHASE))
+
+    @cached_property
+    def first(self) -> NDArray[np.int64]:
+        """When each product was first in an event, microseconds UTC, int64[highest product code + 1], else `NEVER`."""
+        found = np.full(int(self.product.max(initial=-1)) + 1, NEVER, dtype=np.int64)
+        np.minimum.at(found, self.product, self.time)
+        return found
 
     @cached_property
     def row(self) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from features.events import DAY
 from features.histories import Histories, Ragged
 from recommender.anchors import anchors_of
 from recommender.answers import Block, BlockRequest, Item, Shopper
@@ -18,8 +19,10 @@ from recommender.blend import as_seen, asked_of, blend, proposals, shares
 from recommender.config import PlacementConfig
 from recommender.eligibility import Funnel, Mask, MaskCache
 from recommender.engine import Recommender
-from recommender.exploration import Draws, ExplorationConfig, arrangement, draws, propensities
+from recommender.exploration import Draws, draws
+from recommender.explored import explored
 from recommender.group_answers import groups_block
+from recommender.newcomers import newcomers
 from recommender.picks import Pick, Shelf, down
 from recommender.queries import Queries
 from recommender.rules import Rules
@@ -34,8 +37,36 @@ Codes = NDArray[np.int32]
 #: What a reason says that the item says too.
 _TOLD = ("support", "lift", "due_at", "due_probability")
 
+_NOTHING: Codes = np.zeros(0, dtype=np.int32)
+
 #: What a page needs to show a product. Margins and attributes stay inside.
 _SHOWN = ("title", "category", "brand", "price", "sale_price", "currency", "availability", "image_link")
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A list as it was made, before chance has its say.
+
+    Attributes:
+        request, config, query, parts: what it was made for and from.
+        anchors: the products it stands beside.
+        steps: of the funnel.
+        picks: the list, and behind it what may come into it.
+        own: so many picks, the first, are from the list's own sources.
+        open: bool[products], what the list could hold; None where new products get no place.
+        chance: where chance comes from.
+    """
+
+    request: BlockRequest
+    config: PlacementConfig
+    query: Queries
+    parts: dict[str, Scores]
+    anchors: Codes
+    steps: list[tuple[str, int, int]]
+    picks: list[Pick]
+    own: int
+    open: Mask | None
+    chance: Draws | None
 
 
 class Answerer:
@@ -47,6 +78,8 @@ class Answerer:
         self._masks = MaskCache(recommender.catalogue)
         catalogue = recommender.catalogue
         self._product = lru_cache(maxsize=20_000)(lambda code: catalogue.product(code, _SHOWN))
+        histories = recommender.histories
+        self._new = lru_cache(maxsize=16)(lambda day, days: newcomers(catalogue, histories, day, days))
         self._shelf = Shelf(catalogue.text("item_group_id").codes, catalogue.text("category").codes)
         rankings = [name for name, source in recommender.sources.items() if isinstance(source, RankingSource)]
         self._plain = PlacementConfig(sources={}, fallback=tuple(name for name in rankings if name == "best_sellers"))
@@ -96,15 +129,18 @@ class Answerer:
         else:
             history, impressions = shopper_history(self.recommender, since, at)
         taken: list[int] = []
-        blocks = []
+        made: list[Block | _Draft] = []
         for place, request in enumerate(requests):
             config = self.recommender.placement(request.placement)
             if config.of == "groups":
-                blocks.append(self._groups_block(request, config, history, at, taken, explain))
+                made.append(self._groups_block(request, config, history, at, taken, explain))
                 continue
-            chance = draws(draw, place) if draw and config.exploration.share else None
-            blocks.append(self._products_block(request, config, history, impressions, at, taken, chance, explain))
-        return blocks
+            chance = draws(draw, place) if draw else None
+            made.append(self._draft(request, config, history, impressions, at, taken, chance))
+        return [
+            one if isinstance(one, Block) else self._told(one, new, impressions, explain=explain)
+            for one, new in zip(made, self._newcomers(made, at, taken), strict=True)
+        ]
 
     def fallback(self, requests: list[BlockRequest], at: int) -> list[Block]:
         """Blocks from the fallback chain alone, when answering failed: best sellers that a request allows.
@@ -131,7 +167,7 @@ class Answerer:
         taken += [pick.code for pick in picks]
         return picks
 
-    def _products_block(
+    def _draft(
         self,
         request: BlockRequest,
         config: PlacementConfig,
@@ -140,8 +176,8 @@ class Answerer:
         at: int,
         taken: list[int],
         chance: Draws | None,
-        explain: bool,
-    ) -> Block:
+    ) -> _Draft:
+        """A list as it is made, whatever chance then does. What it may show by chance is taken, too."""
         model, rules = self.recommender, self.rules
         anchors = self._anchors(request, config, history)
         category = request.category or self._category_of(anchors)
@@ -179,18 +215,19 @@ class Answerer:
             funnel.scores = funnel.scores * impressions.discount(funnel.codes, config.impression_discount)
         buried = rules.products("bury", request.placement, category)
         low = np.isin(funnel.codes, buried) if len(buried) else np.zeros(len(funnel.codes), dtype=np.bool_)
-        explored = config.exploration
-        reached = request.count + (explored.reach if explored.share else 0)
+        reached = request.count + (config.exploration.reach if config.exploration.share else 0)
         picks = self._chosen(funnel, ~low, parts, reached, config)
         out = ~shown
         out[np.concatenate([named, forbidden])] = True
         picks = self._shelf.pin(picks, rules.pins(request.placement, category), out, reached)
-        if explored.share:
-            taken += [pick.code for pick in picks]  # the same for every draw, or later blocks would depend on it
-            picks = _explored(picks, request.count, explored, chance)
-        funnel.step("count", len(picks))
+        own = len(picks)
+        funnel.step("count", min(own, request.count))
+        open_to = None
+        if config.exploration.new_share:
+            open_to = allowed & ~out
+            open_to[np.concatenate([bought, instead, buried])] = False
 
-        if len(picks) < request.count:
+        if own < request.count:
             out[np.concatenate([bought, instead])] = True
             chain = [] if config.may_be_empty else self._chain(config, category)
             risen = out.copy()
@@ -204,15 +241,38 @@ class Answerer:
                 out[np.concatenate([unwanted, np.array(taken, dtype=np.int32), forbidden])] = True
                 picks = self._shelf.add(picks, down(chain, out), out, request.count)
             funnel.step("fallback", len(picks))
-        taken += [pick.code for pick in picks]
-        items = self._items(picks, query, parts, explain=explain)
+        taken += [pick.code for pick in picks]  # the same for every draw, or later blocks would depend on it
+        return _Draft(request, config, query, parts, anchors, funnel.steps, picks, own, open_to, chance)
+
+    def _newcomers(self, made: list[Block | _Draft], at: int, taken: list[int]) -> list[Codes]:
+        """For each list the new products that may get a place in it: none that another list could show.
+
+        Several lists share them out among themselves, each day in another way.
+        """
+        found = [_NOTHING] * len(made)
+        trying = [
+            (place, one, one.open) for place, one in enumerate(made) if isinstance(one, _Draft) and one.open is not None
+        ]
+        for turn, (place, draft, open_to) in enumerate(trying):
+            day = at // DAY
+            codes: Codes = self._new(day, draft.config.exploration.new_days)
+            codes = codes[open_to[codes] & ((codes + day) % len(trying) == turn)]
+            codes = codes[~np.isin(codes, taken)]
+            found[place] = self._shelf.beside(draft.picks[: draft.request.count], codes)
+        return found
+
+    def _told(self, draft: _Draft, new: Codes, impressions: Impressions, *, explain: bool) -> Block:
+        """The block that is shown."""
+        config, request = draft.config, draft.request
+        picks = explored(draft.picks, draft.own, request.count, config.exploration, new, draft.chance)
+        items = self._items(picks, draft.query, draft.parts, explain=explain)
         if explain and impressions is not NO_IMPRESSIONS:
             seen = impressions.of(np.array([pick.code for pick in picks], dtype=np.int32)).tolist()
             for item, times in zip(items, seen, strict=True):
                 item.extra["seen"] = times
-        everything = [*anchors.tolist(), *(pick.code for pick in picks)]
+        everything = [*draft.anchors.tolist(), *(pick.code for pick in picks)]
         return Block(
-            request.placement, items, funnel.steps, {"bundle_total": self._total(everything)} if config.bundle else {}
+            request.placement, items, draft.steps, {"bundle_total": self._total(everything)} if config.bundle else {}
         )
 
     def _groups_block(
@@ -309,6 +369,8 @@ class Answerer:
     def _reasons(self, source: str, query: Queries, codes: Codes) -> list[Reason]:
         if source == "pin":
             return [{"code": "pinned"} for _ in codes]
+        if source == "exploration":
+            return [{"code": "new"} for _ in codes]
         if source == "catalogue":
             return [{"code": "in_catalogue"} for _ in codes]
         fitted: Source = self.recommender.sources[source]
@@ -344,19 +406,6 @@ class Answerer:
         """What the products cost together now; None if a price is not known."""
         total = float(self.recommender.catalogue.asked_price[codes].sum())
         return None if np.isnan(total) else round(total, 2)
-
-
-def _explored(picks: list[Pick], count: int, config: ExplorationConfig, chance: Draws | None) -> list[Pick]:
-    """The first ``count`` picks as the policy shows them. Pins stay where they are."""
-    free = [place for place, pick in enumerate(picks) if pick.source != "pin"]
-    shown = sum(place < count for place in free)
-    below = len(free) - shown
-    arranged = arrangement(config, shown, below, chance)
-    chances = propensities(config, shown, below, arranged)
-    listed = picks[:count]
-    for place, slot, propensity in zip(free, arranged, chances, strict=False):  # `free` goes on below the list
-        listed[place] = replace(picks[free[slot]], propensity=propensity)
-    return listed
 
 
 def _rfc3339(microseconds: int) -> str:

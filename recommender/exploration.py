@@ -1,15 +1,17 @@
 """A share of answers shows its list in another order, so that what other orders would have done can be learned.
 
-The policy: with probability ``share`` one of the arrangements of a kind is drawn, all of them alike; else the list
-stands as it was made. Slots are the free places of the list, n of them, and behind them the ``reach`` best products
-that did not get in, r of them. With N the number of arrangements, the probability that the product of one slot is shown
-in another is
+The policy: with probability ``share`` one of the arrangements of a kind is drawn, all of them alike; with probability
+``new_share`` the last place goes to one of the m new products that are in no list, all of them alike; else the list
+stands as it was made. One draw decides, so an answer never does both. Slots are the free places of the list, n of them,
+and behind them the ``reach`` best products that did not get in, r of them. With N the number of arrangements, the
+probability that the product of one slot is shown in another is
 
     pair       share / N      two slots trade, one of them shown;           N = (n + r)(n + r − 1)/2 − r(r − 1)/2
     adjacent   share / N      a slot trades with the one behind it;         N = n − 1, or n where r > 0
     shuffle    share / N      everything is mixed anew;                     N = n + r
 
-(for slots that may trade at all), and what is left of 1 that it stays where it is. Every draw is a hash, so there is no
+(for slots that may trade at all), a new product is shown in the last place with new_share / m, and what is left of 1
+is the probability that a product stays where it is. Every draw is a hash, so there is no
 seed to keep: who knows the name of the draw knows the list.
 """
 
@@ -19,7 +21,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from features.config import Config
 
@@ -38,6 +40,17 @@ class ExplorationConfig(Config):
     """What trades places: any two products, two that follow each other, or all of them."""
     reach: int = Field(0, ge=0, le=100)
     """How many products from below the end of the list may come into it."""
+    new_share: float = Field(0.0, ge=0, le=1)
+    """Probability that a new product gets the last place of the list."""
+    new_days: int = Field(30, ge=1)
+    """New is what came into the shop within so many days, and what nobody has looked at yet."""
+
+    @model_validator(mode="after")
+    def _is_a_probability(self) -> ExplorationConfig:
+        if self.share + self.new_share > 1:
+            msg = "share and new_share exclude each other: together they are at most 1"
+            raise ValueError(msg)
+        return self
 
 
 def draws(name: str, block: int) -> Draws:
@@ -96,6 +109,19 @@ def propensities(config: ExplorationConfig, shown: int, below: int, arranged: Se
         each if slot != place else max(1 - each * _partners(config.swap, place, shown, below), 0.0)
         for place, slot in enumerate(arranged)
     ]
+
+
+def newcomer(config: ExplorationConfig, new: int, draw: Draws | None) -> int | None:
+    """Which of the new products gets the last place, each with probability ``new_share`` / m; None: none of them.
+
+    Args:
+        config: the policy.
+        new: m, how many there are.
+        draw: that of `arrangement`; None: nothing is explored.
+    """
+    if draw is None or new == 0 or not config.share <= draw(0) < config.share + config.new_share:
+        return None
+    return _of(draw(1), new)
 
 
 def _arrangements(swap: Swap, shown: int, below: int) -> int:

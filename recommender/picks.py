@@ -79,6 +79,13 @@ class Shelf:
                 variants.update({variant} - {-1})
         return picks
 
+    def beside(self, picks: list[Pick], codes: Codes) -> Codes:
+        """Those of some products that are no variant of what is listed, one of each group."""
+        listed = self.variant[[pick.code for pick in picks]]
+        groups = self.variant[codes]
+        codes = codes[(groups < 0) | ~np.isin(groups, listed)]
+        return codes[one_variant(np.arange(len(codes)), self.variant[codes])]
+
     def _same(self, one: int, other: int) -> bool:
         return one == other or (self.variant[one] >= 0 and bool(self.variant[one] == self.variant[other]))
 
