@@ -17,6 +17,9 @@ from recommender.queries import Queries
 from recommender.sources.base import Growth, Reason
 from recommender.sources.neighbours import NeighbourSource, are_strongest, entries_of, padded, product_blocks, stack
 
+#: So many orders more than there are a product must be seen against to be an everyday one: a few orders do not tell.
+_UNKNOWN = 50
+
 
 class CooccurrenceConfig(Config):
     """Hyper-parameters of `fit`."""
@@ -26,6 +29,9 @@ class CooccurrenceConfig(Config):
     """Older orders weigh less; None: all the same."""
     damping: float = Field(0.0, ge=0, le=1)
     """Exponent of the popularity of the proposed product. 0 ranks by how often, 1 by lift."""
+    everyday: float | None = Field(0.5, gt=0)
+    """A product in this share of all orders, or more, is bought with anything: of a pair with it counts only what is
+    more than chance. The rarer a product, the less is taken off; None: nothing."""
     largest_order: int = Field(500, ge=2)
     """Orders with more products tell nothing of pairs and are left out."""
     support: int = Field(1, ge=1)
@@ -97,8 +103,9 @@ def order_matrix(log: EventLog, largest: int) -> tuple[csr_array, NDArray[np.int
 def fit(log: EventLog, at: int, config: CooccurrenceConfig) -> CooccurrenceSource:
     """Fit on the orders of the log; ages are counted back from ``at`` (microseconds UTC).
 
-    weight(i, j) = Σ_o 2^(−age_o / half_life) / (|o| − 1)^½ over orders o with both, divided by orders_j^damping and, so
-    that anchors of a cart are heard alike, by orders_i^damping.
+    weight(i, j) = together(i, j) − min(1, orders_j / (everyday · (N + 50))) · chance(i, j), at least a tenth of it,
+    divided by orders_j^damping and, so that anchors of a cart are heard alike, by orders_i^damping.
+    together(i, j) = Σ_o 2^(−age_o / half_life) / (|o| − 1)^½ over orders o with both; chance as in `by_chance`.
     """
     matrix, time = order_matrix(log, config.largest_order)
     orders = np.asarray(matrix.sum(axis=0)).ravel()
@@ -109,7 +116,10 @@ def fit(log: EventLog, at: int, config: CooccurrenceConfig) -> CooccurrenceSourc
     damp = np.maximum(orders, 1) ** -config.damping
     right = csr_array(matrix.multiply(weight[:, None]).multiply(damp), dtype=np.complex64)
     right.data += 1j  # counts ride along in the imaginary part: one product gives both
-    table, pairs = companions(csr_array(matrix.T, dtype=np.complex64), right, config.neighbours)
+    chance = by_chance(matrix.T @ (weight * (size - 1)))
+    common = 0 if config.everyday is None else np.minimum(1, orders / (config.everyday * (len(size) + _UNKNOWN)))
+    left, expected = csr_array(matrix.T, dtype=np.complex64), chance * common * damp
+    table, pairs = companions(left, right, config.neighbours, chance, expected)
     table.data *= np.repeat(damp, np.diff(table.indptr)).astype(np.float32)
     often = pairs.data >= config.support
     if often.any():
@@ -125,19 +135,39 @@ def fit(log: EventLog, at: int, config: CooccurrenceConfig) -> CooccurrenceSourc
     )
 
 
-def companions(left: csr_array, right: csr_array, k: int) -> tuple[csr_array, csr_array]:
-    """The k strongest companions of each product by the real part of ``left @ right``, and its imaginary part for them.
+def by_chance(met: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How readily each product meets others: a with Σ_{j≠i} a_i · a_j = met_i, so that a_i · a_j is what i and j would
+    have together if products met at random, each as often as it meets any.
 
-    Two square matrices of one pattern, float32 and int32; the diagonal is left out.
+    Iterative proportional fitting of a symmetric table without its diagonal (quasi-independence, Goodman 1968); the
+    geometric mean of two rounds keeps it from swinging.
+    """
+    readiness = met / np.sqrt(max(met.sum(), 1e-12))
+    for _ in range(20):
+        others = np.maximum(readiness.sum() - readiness, 1e-12)
+        readiness = np.sqrt(readiness * met / others)
+    return np.asarray(readiness)
+
+
+def companions(
+    left: csr_array, right: csr_array, k: int, row: NDArray[np.float64], column: NDArray[np.float64]
+) -> tuple[csr_array, csr_array]:
+    """The k strongest companions of each product, and how many orders they have in common.
+
+    Strength is the real part x of ``left @ right`` less ``row[i] · column[j]``, at least x / 10; the count is the
+    imaginary part. Two square matrices of one pattern, float32 and int32; the diagonal is left out.
     """
     n = left.shape[0]
     if left.nnz == 0:
         return csr_array((n, n), dtype=np.float32), csr_array((n, n), dtype=np.int32)
+    row, column = row.astype(np.float32), column.astype(np.float32)
     tables: list[csr_array] = []
     counts: list[csr_array] = []
     for start, block in product_blocks(left, right):
         strength = csr_array((block.data.real.copy(), block.indices, block.indptr), shape=block.shape)
-        strength.data[block.indices == rows_of(block.indptr) + start] = 0
+        product = rows_of(block.indptr) + start
+        strength.data = np.maximum(strength.data - row[product] * column[block.indices], strength.data / 10)
+        strength.data[block.indices == product] = 0
         kept = are_strongest(strength, k)
         count = csr_array((block.data.imag.astype(np.int32), block.indices, block.indptr), shape=block.shape)
         for part, parts in ((strength, tables), (count, counts)):
