@@ -30,6 +30,7 @@ from recommender.shopper_history import NO_IMPRESSIONS, Impressions, LiveRows, s
 from recommender.sources.base import Reason, Source
 from recommender.sources.neighbours import NeighbourSource
 from recommender.sources.ranking import RankingSource
+from recommender.sources.repurchase import RepurchaseSource
 from recommender.sources.scores import Scores
 
 Codes = NDArray[np.int32]
@@ -186,7 +187,7 @@ class Answerer:
 
         allowed = shown if inside is None else shown & inside
         query = as_seen(Queries(np.array([at]), history, Ragged.of([anchors.tolist()]), allowed), config)
-        ranker = model.ranker(config, repeats=not config.leave_out_bought)
+        ranker = model.ranker(config, repeats=config.repeats)
         proposed = proposals(model.sources, asked_of(model.sources, config, ranker.asked if ranker else ()), query)
         total, parts = blend(model.sources, config.sources, query, proposed, len(model.catalogue))
 
@@ -197,7 +198,7 @@ class Answerer:
             funnel.keep("category", inside[funnel.codes])
         named = np.concatenate([self._codes(request.exclude), anchors, np.array(taken, dtype=np.int32)])
         funnel.drop("excluded", named)
-        bought = history.bought.product if config.leave_out_bought else named[:0]
+        bought = self._unwanted(history, config, at)
         funnel.drop("bought", bought)
         forbidden = rules.products("exclude", request.placement, category)
         funnel.drop("rules", forbidden)
@@ -213,6 +214,8 @@ class Answerer:
             funnel.scores = np.where(np.isin(funnel.codes, codes), funnel.scores * np.float32(factor), funnel.scores)
         if config.impression_discount and impressions is not NO_IMPRESSIONS:
             funnel.scores = funnel.scores * impressions.discount(funnel.codes, config.impression_discount)
+        if config.category_restraint:
+            funnel.scores = funnel.scores * self._rhythms.restraint(history, at, funnel.codes)
         buried = rules.products("bury", request.placement, category)
         low = np.isin(funnel.codes, buried) if len(buried) else np.zeros(len(funnel.codes), dtype=np.bool_)
         reached = request.count + (config.exploration.reach if config.exploration.share else 0)
@@ -315,6 +318,22 @@ class Answerer:
         """bool[products]: in stock and let through by the filter."""
         available = self.recommender.catalogue.available(at)
         return available if request.filter is None else available & self._masks.filter(request.filter)
+
+    @property
+    def _rhythms(self) -> RepurchaseSource:
+        source = self.recommender.sources["repurchase"]
+        assert isinstance(source, RepurchaseSource)  # noqa: S101  # by the check of the configuration
+        return source
+
+    def _unwanted(self, history: Histories, config: PlacementConfig, at: int) -> Codes:
+        """What the shopper bought and is not to be shown again, or not yet."""
+        match config.leave_out_bought:
+            case "until_due":
+                return self._rhythms.resting(history, at)
+            case True:
+                return history.bought.product
+            case _:
+                return _NOTHING
 
     def _replacements(self, anchors: Codes, config: PlacementConfig) -> Codes:
         """What would be bought instead of an anchor: variants of it, or what is described alike."""

@@ -43,7 +43,7 @@ from recommender.sources.ranking import (
     RankingSource,
     TrendConfig,
 )
-from recommender.sources.repurchase import RepurchaseConfig, RepurchaseSource
+from recommender.sources.repurchase import RepurchaseConfig, RepurchaseSource, Rhythms
 from recommender.sources.tally import Tally
 from recommender.sources.text import TextConfig, TextSource
 
@@ -55,7 +55,7 @@ _RECORDS = {
     for record in (
         *(Catalogue, Text, Number, Flag, Time, Tags, Groups, Histories, Digests),
         *(NeighbourSource, CooccurrenceSource, OwnHistorySource, RankingSource, RepurchaseSource, TextSource),
-        *(Ingredients, Tally, Ranker, Facts),
+        *(Ingredients, Tally, Ranker, Facts, Rhythms),
     )
 }
 _CONFIGS: dict[str, type[Config]] = {

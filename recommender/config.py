@@ -63,8 +63,10 @@ class PlacementConfig(Config):
     """What the sources look at: the products of the page, the shopper's history, or both."""
     default_anchors: DefaultAnchors = "none"
     """Taken from the shopper's history where the request names no product."""
-    leave_out_bought: bool = True
-    """Drop what the shopper bought before."""
+    leave_out_bought: Literal[True, False, "until_due"] = True
+    """Drop what the shopper bought before, for good or until it is due again."""
+    category_restraint: bool = False
+    """Other products of a category that the shopper bought from sink, until it is usual to buy from it again."""
     substitutes: Literal["keep", "drop"] = "keep"
     """Drop what would be bought instead of an anchor rather than with it."""
     diversity: float = Field(0.0, ge=0, lt=1)
@@ -79,6 +81,16 @@ class PlacementConfig(Config):
     """No fallback: the list is the shopper's own and may be empty."""
     bundle: bool = False
     """Answer with the total price of anchors and items together."""
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the list may hold what the shopper had before."""
+        return self.leave_out_bought is not True
+
+    @property
+    def needs_rhythms(self) -> bool:
+        """Whether it asks the source ``repurchase`` what is due again, be that among its own sources or not."""
+        return self.leave_out_bought == "until_due" or self.category_restraint
 
 
 class RecommenderConfig(Config):
@@ -107,6 +119,11 @@ class RecommenderConfig(Config):
                 if not isinstance(known[source], PopularityConfig | TrendConfig | NewArrivalsConfig | OnSaleConfig):
                     msg = f"placements.{name}.fallback: {source!r} does not rank the whole shop"
                     raise ValueError(msg)
+            if placement.needs_rhythms and not (
+                placement.of == "products" and isinstance(self.sources.get("repurchase"), RepurchaseConfig)
+            ):
+                msg = f"placements.{name} lists products by what is due again: there must be a source named repurchase"
+                raise ValueError(msg)
             for ranker in (placement.ranker, placement.repeat_ranker):
                 if ranker and (ranker not in self.rankers or placement.of == "groups"):
                     msg = f"placements.{name} names the ranker {ranker!r}; there are: {', '.join(sorted(self.rankers))}"

@@ -108,6 +108,8 @@ def _needed(config: RecommenderConfig, placements: list[str], rankers: Mapping[s
     asked |= {name for ranker in rankers for name in (*config.rankers[ranker].sources, *config.rankers[ranker].latest)}
     if any(config.placements[place].substitutes == "drop" for place in placements):
         asked.add("text")
+    if any(config.placements[place].needs_rhythms for place in placements):
+        asked.add("repurchase")
     asked |= {one.of for name in asked if isinstance(one := config.sources[name], TwoHopConfig)}
     return [name for name in config.sources if name in asked]
 

@@ -1,4 +1,4 @@
-"""What a customer is due to buy again: intervals between purchases of one product."""
+"""What a customer is due to buy again: intervals between purchases of one product, or from one category."""
 
 from __future__ import annotations
 
@@ -31,11 +31,17 @@ class RepurchaseConfig(Config):
     """Evidence, in intervals, with which a customer's own rhythm is drawn to the product's."""
     least_probability: float = Field(0.001, ge=0, lt=1)
     """Below this a product is not proposed."""
+    due_share: float = Field(0.25, gt=0, lt=1)
+    """What was bought is wanted again once so large a share of intervals would be over …"""
+    least_return: float = Field(0.05, ge=0, lt=1)
+    """… unless it is followed by another purchase with less than this probability."""
 
 
 @dataclass(frozen=True)
 class Purchases:
     """Purchases of one product by one person, as numbers that add up. Parallel arrays, a row a (row, product) pair.
+
+    Where history was told by categories (`by_category`), for product read category.
 
     occasions: float64, days on which it was bought; first, last: int64 µs.
     """
@@ -69,48 +75,75 @@ class Purchases:
 
 
 @dataclass(frozen=True)
-class RepurchaseSource:
-    """Proposes what is due, by the probability of a purchase within the window.
+class Rhythms:
+    """When each of n things (products, categories, or pairs of a person and one of these) is bought again.
 
-    The time between purchases is log-normal around the customer's rhythm; a share ``1 − rate`` of purchases is never
-    followed by another (a cure model, Boag 1949). With F the distribution of the interval and e the time since the last
-    purchase, P(due within w) = rate · (F(e + w) − F(e)) / (1 − rate · F(e)).
+    The time between purchases is log-normal; a share ``1 − rate`` of purchases is never followed by another (a cure
+    model, Boag 1949). F is the distribution of the interval, e the time since the last purchase in days.
 
     Attributes:
-        gap: float64[products], mean of the log of the interval in days.
+        gap: float64[n], mean of the log of the interval in days.
+        rate: float64[n], share of purchases followed by another.
         spread: standard deviation of the log interval around a customer's rhythm.
-        rate: float64[products], share of purchases followed by another of the same product.
-        usual_gap, usual_rate: float64[categories + 1], those of a product of each category (by code) that nobody has
-            bought yet; at the end those of the shop.
-        config: the hyper-parameters.
     """
 
     gap: NDArray[np.float64]
-    spread: float
     rate: NDArray[np.float64]
-    usual_gap: NDArray[np.float64]
-    usual_rate: NDArray[np.float64]
+    spread: float
+
+    def of(self, bought: Purchases, prior: float) -> Rhythms:
+        """Those of pairs: what each person's own intervals say, drawn to the usual by ``prior`` intervals."""
+        gaps, usual = bought.occasions - 1, self.gap[bought.product]
+        own = np.log(np.where(gaps > 0, bought.mean_gap(), 1))
+        gap = np.where(gaps > 0, (prior * usual + gaps * own) / (prior + gaps), usual)
+        return Rhythms(gap, (prior * self.rate[bought.product] + gaps) / (prior + gaps), self.spread)
+
+    def take(self, things: NDArray[np.integer]) -> Rhythms:
+        """Some of them, again if a thing is named again."""
+        return Rhythms(self.gap[things], self.rate[things], self.spread)
+
+    def over(self, elapsed: NDArray[np.float64]) -> NDArray[np.float64]:
+        """F(e): the share of intervals that would be over, float64[n]."""
+        return np.asarray(ndtr((np.log(elapsed) - self.gap) / self.spread))
+
+    def within(self, elapsed: NDArray[np.float64], days: float) -> NDArray[np.float64]:
+        """Probability of a purchase in the next days: rate · (F(e + days) − F(e)) / (1 − rate · F(e)), float64[n]."""
+        before = self.over(elapsed)
+        return self.rate * (self.over(elapsed + days) - before) / np.maximum(1 - self.rate * before, 1e-9)
+
+
+@dataclass(frozen=True)
+class RepurchaseSource:
+    """Proposes what is due, by the probability of a purchase within the window; knows what is not wanted yet.
+
+    Attributes:
+        products: of each product.
+        usual: of a product of each category (by code) that nobody has bought yet; at the end that of the shop.
+        categories: of buying anything from each category (by code) again.
+        any_category: of one thing, the same whatever the category.
+        category: int32[products], code of the category of each product, -1 for none.
+        config: the hyper-parameters.
+    """
+
+    products: Rhythms
+    usual: Rhythms
+    categories: Rhythms
+    any_category: Rhythms
+    category: NDArray[np.int32]
     config: RepurchaseConfig
 
-    def _due(self, queries: Queries) -> tuple[Purchases, NDArray[np.float64], NDArray[np.float64]]:
-        bought = Purchases.of(queries.history, len(self.gap))
-        own, gaps = bought.mean_gap(), bought.occasions - 1
-        prior = self.config.own_prior
-        usual = self.gap[bought.product]
-        rhythm = np.where(gaps > 0, (prior * usual + gaps * np.log(np.where(gaps > 0, own, 1))) / (prior + gaps), usual)
-        rate = (prior * self.rate[bought.product] + gaps) / (prior + gaps)
-        elapsed = np.maximum((queries.at[bought.row] - bought.last) / DAY, 1e-6)
-        before = ndtr((np.log(elapsed) - rhythm) / self.spread)
-        within = ndtr((np.log(elapsed + self.config.window_days) - rhythm) / self.spread)
-        probability = rate * (within - before) / np.maximum(1 - rate * before, 1e-9)
-        return bought, rhythm, probability
+    def _due(self, queries: Queries) -> tuple[Purchases, Rhythms, NDArray[np.float64]]:
+        bought = Purchases.of(queries.history, len(self.category))
+        rhythm = self.products.of(bought, self.config.own_prior)
+        return bought, rhythm, rhythm.within(_elapsed(queries.at[bought.row], bought), self.config.window_days)
 
     def score(self, queries: Queries) -> Scores:
         """See `Source`."""
         bought, _, probability = self._due(queries)
         due = probability > self.config.least_probability
         value = probability[due].astype(np.float32)
-        return Scores.summed(bought.row[due], bought.product[due].astype(np.int32), value, len(queries), len(self.gap))
+        n = len(self.category)
+        return Scores.summed(bought.row[due], bought.product[due].astype(np.int32), value, len(queries), n)
 
     def reasons(self, queries: Queries, row: int, products: NDArray[np.int32]) -> list[Reason]:
         """``due_at`` (µs UTC: last purchase + median interval), ``due_probability``, ``every_days``."""
@@ -121,7 +154,7 @@ class RepurchaseSource:
             if place == len(bought.product) or bought.product[place] != product:
                 found.append({"code": "due_again"})
                 continue
-            interval = float(np.exp(rhythm[place]))
+            interval = float(np.exp(rhythm.gap[place]))
             due_at = int(bought.last[place] + interval * DAY)
             found.append(
                 {
@@ -133,51 +166,137 @@ class RepurchaseSource:
             )
         return found
 
+    def resting(self, history: Histories, at: int) -> NDArray[np.int32]:
+        """Products that one person (a row of history) bought and does not want yet, int32, ascending.
+
+        Wanted is what was bought so long ago that F(e) ≥ ``due_share``, if it is bought again at all: rate ≥
+        ``least_return``. Who is long overdue may want it, too.
+        """
+        bought = Purchases.of(history, len(self.category))
+        rhythm, elapsed = self.products.of(bought, self.config.own_prior), _elapsed(at, bought)
+        wanted = (rhythm.over(elapsed) >= self.config.due_share) & (rhythm.rate >= self.config.least_return)
+        return bought.product[~wanted].astype(np.int32)
+
+    def restraint(self, history: Histories, at: int, products: NDArray[np.int32]) -> NDArray[np.float32]:
+        """What one person's last purchase from a category leaves of the scores of its products, float32[products].
+
+        min(1, P / U), P the probability that they buy from the category within the window, U what it would be after as
+        long a time in any category of the shop. Time stands still once half of the category's intervals would be over:
+        who has not come back by then may have left, and that is not the category's fault. 1 for products they bought
+        themselves, which `resting` is about, and in categories they bought nothing from.
+        """
+        bought = Purchases.of(by_category(history, self.category), len(self.categories.gap))
+        factor = np.ones(len(self.categories.gap) + 1, dtype=np.float32)
+        if len(bought.product):
+            rhythm, window = self.categories.of(bought, self.config.own_prior), self.config.window_days
+            elapsed = np.minimum(_elapsed(at, bought), np.exp(rhythm.gap))
+            usual = self.any_category.within(elapsed, window)
+            factor[bought.product] = np.minimum(rhythm.within(elapsed, window) / np.maximum(usual, 1e-9), 1)
+        kept = factor[self.category]
+        kept[history.bought.product] = 1
+        return kept[products]
+
     def grown(self, growth: Growth) -> RepurchaseSource:
         """See `Source`: a new product is bought again as its category is, in a new category as the shop's are."""
         known, now = growth.before.text("category").values, growth.catalogue.text("category")
-        codes = [known.code(now.values[code]) if code >= 0 else -1 for code in now.codes[len(self.gap) :].tolist()]
-        return replace(
-            self,
-            gap=np.concatenate([self.gap, self.usual_gap[codes]]),
-            rate=np.concatenate([self.rate, self.usual_rate[codes]]),
-        )
+        category = np.append(known.codes(now.values), np.int32(-1))[now.codes]
+        new = self.usual.take(category[len(self.category) :])
+        gap, rate = np.append(self.products.gap, new.gap), np.append(self.products.rate, new.rate)
+        return replace(self, products=replace(self.products, gap=gap, rate=rate), category=category)
+
+
+def by_category(history: Histories, category: NDArray[np.int32]) -> Histories:
+    """The purchases with categories in place of products. ``category``: int32[products], -1 for none: left out."""
+    bought = history.bought.where(category[history.bought.product] >= 0)
+    return replace(bought, product=category[bought.product])
+
+
+def _elapsed(at: NDArray[np.int64] | int, bought: Purchases) -> NDArray[np.float64]:
+    """Days since the last purchase, float64, above 0."""
+    return np.asarray(np.maximum((at - bought.last) / DAY, 1e-6))
 
 
 def fit(log: EventLog, catalogue: Catalogue, config: RepurchaseConfig) -> RepurchaseSource:
-    """Intervals and rates of each product, drawn to those of its category, and these to the shop's."""
-    n = len(log.products)
-    bought = Purchases.of(Histories.of(log), n)
-    gaps = bought.occasions - 1
-    repeated = gaps > 0
-    log_gap = np.log(np.where(repeated, bought.mean_gap(), 1))
-    category = catalogue.text("category").codes
-    group = np.where(category >= 0, category, category.max(initial=-1) + 1).astype(np.int64)
+    """Intervals and rates of each product, drawn to those of its category, and these to the shop's.
 
+    Those of buying from a category again, with other intervals each time, are drawn to the shop's, too.
+    """
+    n, histories = len(log.products), Histories.of(log)
+    category, k = catalogue.text("category").codes, len(catalogue.text("category").values)
+    known = category >= 0
+
+    # One thing more than there are: of one that nobody bought only what is usual is known.
+    groups = np.append(np.where(known, category, k), k).astype(np.int64)
+    levels = [np.zeros(n + 1, dtype=np.int64), groups, np.arange(n + 1)]
+    bought = Purchases.of(histories, n)
+    gaps = bought.occasions - 1
+    log_gap = np.log(np.where(gaps > 0, bought.mean_gap(), 1))
+    shop, in_category, products = _drawn(bought.product, bought.occasions, gaps, log_gap, levels, config.prior)
+    usual = shop.take(np.full(k + 1, n))
+    usual.gap[category[known]] = in_category.gap[:n][known]
+    usual.rate[category[known]] = in_category.rate[:n][known]
+
+    levels = [np.zeros(k + 1, dtype=np.int64), np.arange(k + 1)]
+    each, days = _occasions(by_category(histories, category), k)
+    followed = ~np.isnan(days)
+    log_gap = np.log(np.where(followed, days, 1))
+    anything, categories = _drawn(each, np.ones(len(each)), followed.astype(float), log_gap, levels, config.prior)
+    return RepurchaseSource(
+        products.take(np.arange(n)),
+        usual,
+        categories.take(np.arange(k)),
+        anything.take(np.array([k])),
+        category,
+        config,
+    )
+
+
+def _occasions(bought: Histories, things: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Days on which one person bought one thing: int64, the thing; float64, days until the next time, NaN for none."""
+    key = bought.row * things + bought.product
+    order = np.lexsort((bought.time, key))
+    key, day = key[order], bought.time[order] // DAY
+    fresh = np.ones(len(key), dtype=np.bool_)
+    fresh[1:] = (key[1:] != key[:-1]) | (day[1:] != day[:-1])
+    key, day = key[fresh], day[fresh]
+    until = np.full(len(key), np.nan)
+    until[:-1] = np.where(key[1:] == key[:-1], day[1:] - day[:-1], np.nan)
+    return key % max(things, 1), until
+
+
+def _drawn(
+    thing: NDArray[np.int64],
+    occasions: NDArray[np.float64],
+    gaps: NDArray[np.float64],
+    log_gap: NDArray[np.float64],
+    levels: list[NDArray[np.int64]],
+    prior: float,
+) -> list[Rhythms]:
+    """Rhythms of things on every level, each drawn to those of the level before by ``prior`` intervals.
+
+    Args:
+        thing: what was bought, a row an occasion, or a row for several.
+        occasions: how often.
+        gaps: how often that was followed by another occasion.
+        log_gap: mean log of the days in between; anything where ``gaps`` is 0.
+        levels: int64[things] each, the group that a thing belongs to, from one for all to one for each.
+        prior: evidence, in intervals.
+    """
+    repeated = gaps > 0
+    n = len(levels[0])
     gap = np.full(n, np.log(60.0))  # two months, until the shop has seen one interval
     rate = np.full(n, 0.1)
-
-    def drawn_to(level: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Gap and rate of the groups that products are in, drawn to what they were before."""
-        of_pair = level[bought.product]
+    found: list[Rhythms] = []
+    for level in levels:
+        of_row = level[thing]
         size = int(level.max(initial=-1)) + 1
-        evidence = np.bincount(of_pair, weights=gaps, minlength=size)[level]
-        summed = np.bincount(of_pair, weights=gaps * log_gap, minlength=size)[level]
-        occasions = np.bincount(of_pair, weights=bought.occasions, minlength=size)[level]
-        return (
-            (config.prior * gap + summed) / (config.prior + evidence),
-            (config.prior * rate + evidence) / (config.prior + occasions),
-        )
-
-    gap, rate = drawn_to(np.zeros(n, dtype=np.int64))
-    categories = len(catalogue.text("category").values)
-    shop = (gap[0], rate[0]) if n else (np.log(60.0), 0.1)
-    usual_gap, usual_rate = (np.full(categories + 1, value) for value in shop)
-    gap, rate = drawn_to(group)
-    usual_gap[category[category >= 0]] = gap[category >= 0]
-    usual_rate[category[category >= 0]] = rate[category >= 0]
-    gap, rate = drawn_to(np.arange(n))
-    residual = (log_gap - gap[bought.product])[repeated]
-    weight = gaps[repeated]
-    variance = (np.sum(weight * residual**2) + config.prior * 0.5) / (np.sum(weight) + config.prior)
-    return RepurchaseSource(gap, float(np.sqrt(variance)), rate, usual_gap, usual_rate, config)
+        evidence = np.bincount(of_row, weights=gaps, minlength=size)[level]
+        summed = np.bincount(of_row, weights=gaps * log_gap, minlength=size)[level]
+        times = np.bincount(of_row, weights=occasions, minlength=size)[level]
+        gap = (prior * gap + summed) / (prior + evidence)
+        rate = (prior * rate + evidence) / (prior + times)
+        residual = (log_gap - gap[thing])[repeated]
+        weight = gaps[repeated]
+        variance = (np.sum(weight * residual**2) + prior * 0.5) / (np.sum(weight) + prior)
+        found.append(Rhythms(gap, rate, float(np.sqrt(variance))))
+    return found

@@ -263,10 +263,10 @@ def test_a_new_product_is_bought_again_as_its_category_is(base: Recommender) -> 
     more = grown(model, [], {name: {"category": name} for name in ("Bath", "Food", "Garden")})
     source = more.sources["repurchase"]
     assert isinstance(source, RepurchaseSource)
-    bath, food, garden = np.exp(source.gap[2:]).tolist()
+    bath, food, garden = np.exp(source.products.gap[2:]).tolist()
     assert food < garden < bath
-    assert source.usual_gap.tolist() == pytest.approx(np.log([bath, food, garden]))
-    assert np.all((source.rate[2:] > 0) & (source.rate[2:] < 1))
+    assert source.usual.gap.tolist() == pytest.approx(np.log([bath, food, garden]))
+    assert np.all((source.products.rate[2:] > 0) & (source.products.rate[2:] < 1))
 
 
 def test_lists_in_batches_grow_too(base: Recommender) -> None:
