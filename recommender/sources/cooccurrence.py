@@ -166,7 +166,9 @@ def companions(
     for start, block in product_blocks(left, right):
         strength = csr_array((block.data.real.copy(), block.indices, block.indptr), shape=block.shape)
         product = rows_of(block.indptr) + start
-        strength.data = np.maximum(strength.data - row[product] * column[block.indices], strength.data / 10)
+        less = row[product]
+        less *= column[block.indices]
+        strength.data -= np.minimum(less, np.float32(0.9) * strength.data, out=less)
         strength.data[block.indices == product] = 0
         kept = are_strongest(strength, k)
         count = csr_array((block.data.imag.astype(np.int32), block.indices, block.indptr), shape=block.shape)
