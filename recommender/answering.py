@@ -22,6 +22,7 @@ from recommender.engine import Recommender
 from recommender.exploration import Draws, draws
 from recommender.explored import explored
 from recommender.group_answers import groups_block
+from recommender.margins import by_margin, worth
 from recommender.newcomers import newcomers
 from recommender.picks import Pick, Shelf, down
 from recommender.queries import Queries
@@ -81,6 +82,7 @@ class Answerer:
         self._product = lru_cache(maxsize=20_000)(lambda code: catalogue.product(code, _SHOWN))
         histories = recommender.histories
         self._new = lru_cache(maxsize=16)(lambda day, days: newcomers(catalogue, histories, day, days))
+        self._worth = lru_cache(maxsize=16)(lambda weight: worth(catalogue, weight))
         self._shelf = Shelf(catalogue.text("item_group_id").codes, catalogue.text("category").codes)
         rankings = [name for name, source in recommender.sources.items() if isinstance(source, RankingSource)]
         self._plain = PlacementConfig(sources={}, fallback=tuple(name for name in rankings if name == "best_sellers"))
@@ -207,7 +209,9 @@ class Answerer:
 
         if ranker is not None:
             open_ = Scores(np.array([0, len(funnel.codes)]), funnel.codes, funnel.scores)
-            funnel.scores = ranker.reranked(query, open_, proposed, model.sources).value
+            found = ranker.reranked(query, open_, proposed, model.sources)
+            earns = self._worth(config.margin_weight) if config.margin_weight and ranker.text else None
+            funnel.scores = (found if earns is None else by_margin(found, ranker.config.candidates, earns)).value
             funnel.step("ranked", len(funnel.codes))
 
         for codes, factor in rules.boosts(request.placement, category):

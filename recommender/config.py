@@ -71,6 +71,8 @@ class PlacementConfig(Config):
     """Drop what would be bought instead of an anchor rather than with it."""
     diversity: float = Field(0.0, ge=0, lt=1)
     """How much a candidate loses for each one of its category already in the list."""
+    margin_weight: float = Field(0.0, ge=0, le=1)
+    """Candidates stand by probability of an order times margin to this power: 1 is expected margin. Needs a ranker."""
     impression_discount: float = Field(0.0, ge=0, lt=1)
     """Share of its score that a product loses each time the shopper saw it without a sign of interest."""
     exploration: ExplorationConfig = ExplorationConfig()
@@ -106,6 +108,22 @@ class RecommenderConfig(Config):
     """Lists by name."""
     substitute_similarity: float = Field(0.5, gt=0, le=1)
     """Products whose descriptions are at least this alike (cosine, source ``text``) replace each other."""
+
+    @model_validator(mode="after")
+    def _margins_weigh_probabilities(self) -> RecommenderConfig:
+        for name, placement in self.placements.items():
+            field = "repeat_ranker" if placement.repeats else "ranker"
+            ranker = getattr(placement, field)
+            if placement.margin_weight and not ranker:
+                msg = f"placements.{name}.margin_weight weighs probabilities: it needs a {field}"
+                raise ValueError(msg)
+            if placement.margin_weight and ranker in self.rankers and "last" not in self.rankers[ranker].moments:
+                msg = (
+                    f"placements.{name}.margin_weight weighs probabilities, and {ranker} gives none when lists are "
+                    f"served: add 'last' to rankers.{ranker}.moments"
+                )
+                raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _names_exist(self) -> RecommenderConfig:
