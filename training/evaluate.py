@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,49 +18,19 @@ from features.bootstrap import means
 from features.catalogue import Catalogue
 from features.events import EventLog
 from features.gate import MARGIN, Difference, Verdict
-from features.histories import Ragged
-from features.past import products_by_person, target_kind
 from recommender import engine
-from recommender.answers import Lists
-from recommender.beyond_accuracy import coverage, exposure, gini, intra_list_similarity, novelty
 from recommender.config import RecommenderConfig
-from recommender.metrics import hits, measure
-from recommender.queries import Queries
 from training import splits
-from training.evaluate_diversity import ListMaker, mixed, price
-from training.judgements import JUDGEMENTS as JUDGEMENTS  # those who evaluate need it too
+from training.asking import Measured as Measured  # those who evaluate need these too
+from training.asking import Report as Report
+from training.asking import ask as ask
+from training.asking import lists_of
+from training.asking import silent as silent
+from training.evaluate_beyond import beyond_accuracy
+from training.evaluate_diversity import prices
+from training.evaluate_substitutes import filter_price
+from training.judgements import JUDGEMENTS as JUDGEMENTS
 from training.split import EvaluationError, Part, Split
-
-_CHUNK = 2_000  # questions asked together
-#: What is beyond accuracy is measured on so many entries of a list, or all that the split asks for.
-LENGTH = 10
-
-
-class Report(Protocol):
-    """Takes word of how far a long step is: what is being done, steps done, steps in all."""
-
-    def __call__(self, step: str, done: int, total: int) -> None: ...  # noqa: D102
-
-
-def silent(step: str, done: int, total: int) -> None:
-    """Reports to nobody."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What one list maker reached on a split.
-
-    Attributes:
-        values: float64[rows, metrics of the split's protocol].
-        fit_seconds: how long fitting took.
-        score_seconds: how long answering all questions took.
-        lists: int32[questions, at most `LENGTH`], the first entries of what was answered.
-    """
-
-    values: NDArray[np.float64]
-    fit_seconds: float
-    score_seconds: float
-    lists: NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int32))
 
 
 def evaluate_recommender(
@@ -95,10 +64,14 @@ def evaluate_recommender(
         EvaluationError: the data cannot be evaluated this way.
     """
     split = make_split(log, catalogue, split_name, part=part, refit=refit, at=at)
-    lists, fit_seconds = fit_recommender(split, catalogue, config, seed=seed, progress=progress)
+    fitted, fit_seconds = fit_recommender(split, catalogue, config, seed=seed, progress=progress)
+    lists = lists_of(fitted, JUDGEMENTS[split.name])
     ours = ask(split, lists, step="ask the recommender", fit_seconds=fit_seconds, progress=progress)
     rivals = {name: measure_baseline(split, name, progress=progress) for name in JUDGEMENTS[split.name].rivals}
     found = summary(split, ours, rivals, items=len(catalogue), catalogue=catalogue, seed=seed)
+    without = filter_price(split, fitted, lists, ours, seed=seed, progress=progress)
+    if without is not None:
+        found["substitutes"] = without
     if diversity:
         found["diversity"] = [
             prices(split, catalogue, lists, ours, value, seed=seed, progress=progress) for value in diversity
@@ -143,16 +116,16 @@ def measure_recommender(
     split: Split, catalogue: Catalogue, config: RecommenderConfig, *, seed: int = 0, progress: Report = silent
 ) -> Measured:
     """Fit a configuration on what the split allows and ask it for bare lists."""
-    lists, fit_seconds = fit_recommender(split, catalogue, config, seed=seed, progress=progress)
+    fitted, fit_seconds = fit_recommender(split, catalogue, config, seed=seed, progress=progress)
+    lists = lists_of(fitted, JUDGEMENTS[split.name])
     return ask(split, lists, step="ask the recommender", fit_seconds=fit_seconds, progress=progress)
 
 
 def fit_recommender(
     split: Split, catalogue: Catalogue, config: RecommenderConfig, *, seed: int = 0, progress: Report = silent
-) -> tuple[ListMaker, float]:
-    """What makes the bare lists of the split's placement, and how many seconds fitting took."""
+) -> tuple[engine.Recommender, float]:
+    """What makes the lists of the split's placement, and how many seconds fitting took."""
     judgement = JUDGEMENTS[split.name]
-    placement, repeats = judgement.placement, judgement.repeats
     progress("fit the recommender", 0, 1)
     started = time.perf_counter()
     fitted = engine.fit(
@@ -160,18 +133,14 @@ def fit_recommender(
         catalogue,
         config,
         at=split.fit_at,
-        placements={placement},
+        placements={judgement.placement},
         as_of=judgement.as_of,
-        repeats=repeats,
+        repeats=judgement.repeats,
         seed=seed,
     )
     fit_seconds = time.perf_counter() - started
     progress("fit the recommender", 1, 1)
-
-    def lists(queries: Queries, count: int, exclude: Ragged) -> Lists:
-        return fitted.lists(placement, queries, count, exclude=exclude, repeats=repeats)
-
-    return lists, fit_seconds
+    return fitted, fit_seconds
 
 
 def measure_baseline(split: Split, name: str, *, progress: Report = silent) -> Measured:
@@ -180,36 +149,6 @@ def measure_baseline(split: Split, name: str, *, progress: Report = silent) -> M
     fitted = JUDGEMENTS[split.name].rivals[name](split.fit_log)
     fit_seconds = time.perf_counter() - started
     return ask(split, fitted.lists, step=f"ask {name}", fit_seconds=fit_seconds, progress=progress)
-
-
-def ask(
-    split: Split, lists: ListMaker, *, step: str = "ask", fit_seconds: float = 0.0, progress: Report = silent
-) -> Measured:
-    """Put the questions of a split to a list maker and judge the answers.
-
-    Args:
-        split: the questions and right answers.
-        lists: called with some queries, how many products are wanted, and what must not be among them.
-        step: what `progress` is told.
-        fit_seconds: kept with the result.
-        progress: told after each chunk of questions.
-
-    Raises:
-        EvaluationError: a list holds a product twice or one that was to be left out.
-    """
-    judgement, questions = JUDGEMENTS[split.name], split.questions
-    product = np.full((len(questions), judgement.count), -1, dtype=np.int32)
-    started = time.perf_counter()
-    for start in range(0, len(questions), _CHUNK):
-        stop = min(start + _CHUNK, len(questions))
-        exclude = questions.exclude.take(np.arange(start, stop))
-        queries = questions.queries(start, stop)
-        product[start:stop] = lists(queries, judgement.count, exclude).product
-        _check(product[start:stop], queries, exclude)
-        progress(step, stop, len(questions))
-    score_seconds = time.perf_counter() - started
-    values = measure(product[split.question], split.truth, judgement.metrics)
-    return Measured(values, fit_seconds, score_seconds, product[:, :LENGTH].copy())
 
 
 def summary(
@@ -263,72 +202,6 @@ def summary(
     return found
 
 
-def beyond_accuracy(split: Split, catalogue: Catalogue, lists: NDArray[np.int32]) -> dict[str, Any]:
-    """What the lists are like beside being right; formulas in `recommender.beyond_accuracy`.
-
-    Who had a product is who had it by a target event before what was asked; people who had nothing are not counted.
-    """
-    log = split.fit_log
-    had = products_by_person(log, log.of_kind(target_kind(log)))
-    holders, people = np.bincount(had.values, minlength=len(catalogue)), int(np.count_nonzero(np.diff(had.indptr)))
-    shown = exposure(lists, len(catalogue))
-    return {
-        "length": lists.shape[1],
-        "lists": len(lists),
-        "coverage": coverage(shown),
-        "gini": gini(shown),
-        "novelty": novelty(lists, holders, people),
-        "intra_list_similarity": intra_list_similarity(lists, catalogue),
-    }
-
-
-def prices(
-    split: Split,
-    catalogue: Catalogue,
-    lists: ListMaker,
-    bare: Measured,
-    diversity: float,
-    *,
-    seed: int = 0,
-    progress: Report = silent,
-) -> dict[str, Any]:
-    """What a placement's ``diversity`` costs in accuracy, against the bare lists of the same model, and what it buys.
-
-    Args:
-        split: what is asked.
-        catalogue: its categories are what is mixed.
-        lists: makes the bare lists.
-        bare: what they reached.
-        diversity: from 0 to below 1, as in the configuration.
-        seed: for the resamples.
-        progress: told after each chunk of questions.
-    """
-    made = ask(split, mixed(lists, catalogue, diversity), step=f"ask with diversity {diversity:g}", progress=progress)
-    names = [metric.name for metric in JUDGEMENTS[split.name].metrics]
-    return {
-        "diversity": diversity,
-        **price(names, bare.values, made.values, split.person, split.weight, seed),
-        "beyond_accuracy": beyond_accuracy(split, catalogue, made.lists),
-    }
-
-
-def beyond_metrics(result: Mapping[str, Any]) -> dict[str, float]:
-    """What an evaluation tells beyond accuracy, as flat numbers: ``coverage@10``, ``popularity/coverage@10`` …"""
-    parts = {"": result}
-    parts |= {f"{name}/": rival for name, rival in result["baselines"].items()}
-    parts |= {f"diversity-{part['diversity']:g}/": part for part in result.get("diversity", ())}
-    flat: dict[str, float | None] = {}
-    for prefix, part in parts.items():
-        found = part["beyond_accuracy"]
-        alike = {f"similarity_{name}": value for name, value in found["intra_list_similarity"].items()}
-        told = {name: found[name] for name in ("coverage", "gini", "novelty")} | alike
-        flat |= {f"{prefix}{name}@{found['length']}": value for name, value in told.items()}
-    for part in result.get("diversity", ()):
-        for metric, difference in part["difference"].items():
-            flat[f"diversity-{part['diversity']:g}/difference/{metric}"] = difference["value"]
-    return {name: value for name, value in flat.items() if value is not None}
-
-
 def paired_verdict(
     splits: Sequence[Split],
     challenger: Sequence[Measured],
@@ -369,17 +242,6 @@ def paired_verdict(
         rows=len(new),
         share=margin,
     )
-
-
-def _check(product: NDArray[np.int32], queries: Queries, exclude: Ragged) -> None:
-    """A list with a product twice or one that was to be left out would be judged too well."""
-    ordered = np.sort(product, axis=1)
-    twice = bool(((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any())
-    barred = queries.allowed is not None and not queries.allowed[product[product >= 0]].all()
-    if twice or barred or hits(product, exclude).any() or hits(product, queries.anchors).any():
-        raise EvaluationError(
-            "a list holds a product twice or one that was to be left out; this is a fault of the model"
-        )
 
 
 def _compared(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,11 @@ from features.histories import Ragged
 from recommender.answers import Lists
 from recommender.picks import Shelf
 from recommender.queries import Queries
-
-#: Makes lists: called with some queries, how many products are wanted, and what must not be among them.
-ListMaker = Callable[[Queries, int, Ragged], Lists]
+from training.asking import ListMaker as ListMaker
+from training.asking import Measured, Report, ask, silent
+from training.evaluate_beyond import beyond_accuracy
+from training.judgements import JUDGEMENTS
+from training.split import Split
 
 
 def mixed(lists: ListMaker, catalogue: Catalogue, diversity: float) -> ListMaker:
@@ -39,6 +41,36 @@ def mixed(lists: ListMaker, catalogue: Catalogue, diversity: float) -> ListMaker
     return make
 
 
+def prices(
+    split: Split,
+    catalogue: Catalogue,
+    lists: ListMaker,
+    bare: Measured,
+    diversity: float,
+    *,
+    seed: int = 0,
+    progress: Report = silent,
+) -> dict[str, Any]:
+    """What a placement's ``diversity`` costs in accuracy, against the bare lists of the same model, and what it buys.
+
+    Args:
+        split: what is asked.
+        catalogue: its categories are what is mixed.
+        lists: makes the bare lists.
+        bare: what they reached.
+        diversity: from 0 to below 1, as in the configuration.
+        seed: for the resamples.
+        progress: told after each chunk of questions.
+    """
+    made = ask(split, mixed(lists, catalogue, diversity), step=f"ask with diversity {diversity:g}", progress=progress)
+    names = [metric.name for metric in JUDGEMENTS[split.name].metrics]
+    return {
+        "diversity": diversity,
+        **price(names, bare.values, made.values, split.person, split.weight, seed),
+        "beyond_accuracy": beyond_accuracy(split, catalogue, made.lists),
+    }
+
+
 def price(
     names: Sequence[str],
     bare: NDArray[np.float64],
@@ -47,7 +79,7 @@ def price(
     weight: NDArray[np.float64],
     seed: int,
 ) -> dict[str, Any]:
-    """Metrics of the mixed lists and their paired difference to the bare ones, with 95% intervals.
+    """Metrics of changed lists and their paired difference to the bare ones, with 95% intervals.
 
     Args:
         names: of the m metrics.

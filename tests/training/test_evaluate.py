@@ -21,7 +21,6 @@ from tests.diaries import diary, minute
 from training.evaluate import (
     Measured,
     ask,
-    beyond_metrics,
     evaluate_recommender,
     make_split,
     measure_baseline,
@@ -29,6 +28,7 @@ from training.evaluate import (
     summary,
 )
 from training.evaluate_diversity import mixed
+from training.evaluate_flat import beyond_metrics
 from training.evaluate_table import render, render_beyond, render_diversity
 from training.judgements import JUDGEMENTS
 from training.split import EvaluationError

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from training.commands.options import Config, Data, Json, Rejected, Seed, Sets, moment
 from training.home import segue_home
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
 def shares(text: str) -> tuple[float, ...]:
@@ -60,8 +63,10 @@ def recommender(
     run in MLflow, so how often the test part was looked at can be seen.
     """
     from training.configuration import load_config
-    from training.evaluate import beyond_metrics, evaluate_recommender
+    from training.evaluate import evaluate_recommender
+    from training.evaluate_flat import flat_more
     from training.evaluate_table import render, render_beyond, render_diversity
+    from training.evaluate_table_parts import render_substitutes
     from training.loading import load_telling
     from training.terminal import Terminal
     from training.tracking import flat_parameters, open_tracking
@@ -92,9 +97,10 @@ def recommender(
     asked = {"split": split, "refit": not no_refit, "at": at, "seed": seed, "data": shop.dataset.fingerprint}
     tracking = open_tracking()
     run = tracking.log_evaluation(result, parameters | asked)
-    Runs.of(tracking).add_metrics(run, beyond_metrics(result))
-    prices = [render_diversity(result)] if mixes else []
-    terminal.show(render(result), render_beyond(result), *prices, f"MLflow run {run}")
+    Runs.of(tracking).add_metrics(run, flat_more(result))
+    parts: list[RenderableType] = [render_substitutes(result)] if "substitutes" in result else []
+    parts += [render_diversity(result)] if mixes else []
+    terminal.show(render(result), render_beyond(result), *parts, f"MLflow run {run}")
     terminal.result(result | {"run": run})
 
 

@@ -1,0 +1,38 @@
+"""What an evaluation tells beside `training.tracking.flat_metrics`, as flat numbers for MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def flat_more(result: Mapping[str, Any]) -> dict[str, float]:
+    """All of these; what the data says nothing of is left out."""
+    return beyond_metrics(result) | substitute_metrics(result)
+
+
+def beyond_metrics(result: Mapping[str, Any]) -> dict[str, float]:
+    """What lists are like beyond accuracy: ``coverage@10``, ``popularity/coverage@10`` …"""
+    parts = {"": result}
+    parts |= {f"{name}/": rival for name, rival in result["baselines"].items()}
+    parts |= {f"diversity-{part['diversity']:g}/": part for part in result.get("diversity", ())}
+    flat: dict[str, float | None] = {}
+    for prefix, part in parts.items():
+        found = part["beyond_accuracy"]
+        alike = {f"similarity_{name}": value for name, value in found["intra_list_similarity"].items()}
+        told = {name: found[name] for name in ("coverage", "gini", "novelty")} | alike
+        flat |= {f"{prefix}{name}@{found['length']}": value for name, value in told.items()}
+    for part in result.get("diversity", ()):
+        for metric, difference in part["difference"].items():
+            flat[f"diversity-{part['diversity']:g}/difference/{metric}"] = difference["value"]
+    return {name: value for name, value in flat.items() if value is not None}
+
+
+def substitute_metrics(result: Mapping[str, Any]) -> dict[str, float]:
+    """The price of the filter of substitutes: ``substitutes/ndcg@6``, ``substitutes/difference/ndcg@6`` …"""
+    part = result.get("substitutes")
+    if part is None:
+        return {}
+    flat = {f"substitutes/{metric}": value for metric, value in part["metrics"].items()}
+    flat |= {f"substitutes/difference/{metric}": found["value"] for metric, found in part["difference"].items()}
+    return flat | {"substitutes/changed": part["changed"]}

@@ -1,0 +1,33 @@
+"""What an evaluation tells beside its main table: what the filter of substitutes costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+from training.evaluate_table import cell, colour
+
+
+def render_substitutes(result: Mapping[str, Any]) -> Table:
+    """What the filter of substitutes costs, one row a metric."""
+    part = result["substitutes"]
+    table = Table(
+        title=f"the price of the substitute filter: {result['placement']}",
+        caption=f"It changes {part['changed']:.1%} of the lists. Beside the bare lists of the same model, paired; "
+        "in brackets: 95% intervals, resampled by customer.",
+    )
+    table.add_column("metric")
+    for name in ("bare", "without substitutes", "difference"):
+        table.add_column(name, justify="right")
+    for metric, value in part["metrics"].items():
+        difference = part["difference"][metric]
+        table.add_row(
+            metric,
+            f"{result['metrics'][metric]:.4f}",
+            cell(value, part["ci"][metric]),
+            cell(difference["value"], difference["ci"], sign="+"),
+            style=colour(difference["ci"]),
+        )
+    return table
