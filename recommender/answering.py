@@ -45,7 +45,7 @@ _NOTHING: Codes = np.zeros(0, dtype=np.int32)
 _SHOWN = ("title", "category", "brand", "price", "sale_price", "currency", "availability", "image_link")
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # one a block: freezing would cost more than the rest of it
 class _Draft:
     """A list as it was made, before chance has its say.
 

@@ -26,10 +26,11 @@ def explored(
         chance: where chance comes from; None: nothing is explored, and propensities are those of the policy.
     """
     shown = _swapped(picks, own, count, config, chance) if config.share else list(picks[:count])
-    free = [place for place, pick in enumerate(shown) if pick.source != "pin"]
-    if not config.new_share or not free or not len(new):
+    if not config.new_share or not len(new):
         return shown
-    last = free[-1]
+    last = max((place for place, pick in enumerate(shown) if pick.source != "pin"), default=-1)
+    if last < 0:
+        return shown
     chosen = newcomer(config, len(new), chance)
     if chosen is not None:
         shown[last] = Pick(int(new[chosen]), 0.0, "exploration", propensity=config.new_share / len(new))
