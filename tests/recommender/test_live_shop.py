@@ -12,6 +12,7 @@ from features.events import DAY, HOUR, MINUTE
 from features.store.base import Event, Watermark
 from features.store.memory import MemoryEvents
 from recommender.answers import Asked, BlockRequest, Item, Shopper
+from recommender.config import RecommenderConfig
 from recommender.engine import Recommender
 from recommender.live_shop import LiveShop
 
@@ -257,3 +258,28 @@ def test_a_list_of_two_processes_is_the_same(counter: Counter, small_recommender
     late.now = counter.now
     for placement in ("best_sellers", "trending", "recommended_for_you", "new_arrivals"):
         assert late.ask(placement, count=20) == counter.ask(placement, count=20)
+
+
+def test_a_place_for_a_product_put_since_is_the_same_when_made_again(small_recommender: Recommender) -> None:
+    exploring = {"exploration": {"share": 0.2, "reach": 2, "new_share": 0.6, "new_days": 1}}
+    config = RecommenderConfig.default({"placements": {"best_sellers": exploring, "trending": exploring}})
+    model = replace(small_recommender, config=config)
+    counter = Counter(model)
+    made, tried = [], set()
+    for number in range(40):
+        if number % 10 == 0:
+            counter.store.put_products([(f"q{number}", {"title": "Just in"})], counter.now)
+        counter.log("view", f"p{number % 24:03}")
+        asked = Asked(VISITOR, [BlockRequest("best_sellers", 4), BlockRequest("trending", 4)], counter.now + MINUTE)
+        made.append((asked, counter.shop.answer(asked, draw=f"d{number}"), f"d{number}"))
+        counter.shop.keep_up()
+        for block in made[-1][1].blocks:
+            for item in block.items:
+                if item.source == "exploration":
+                    tried.add(item.id)
+                    assert item.reasons == [{"code": "new"}]
+                    assert item.propensity <= 0.6
+    assert tried == {"q0", "q10", "q20", "q30"}
+    again = LiveShop(model, "", counter.store)
+    for asked, answered, draw in made:
+        assert again.answer_as_of(answered.basis, asked, made_at=asked.at, draw=draw) == answered.blocks
