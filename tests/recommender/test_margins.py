@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -60,6 +60,7 @@ def test_what_earns_nothing_counts_next_to_nothing() -> None:
     ranked=st.integers(1, 8),
     weight=st.floats(0, 1),
 )
+@example(chances=[0.5, 0.4], earns=[0.01, 1.0] * 4, ranked=1, weight=1.0)
 def test_the_ranked_stand_by_expected_margin_and_the_others_below(
     chances: list[float], earns: list[float], ranked: int, weight: float
 ) -> None:
