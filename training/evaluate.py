@@ -27,6 +27,7 @@ from training.asking import ask as ask
 from training.asking import lists_of
 from training.asking import silent as silent
 from training.evaluate_beyond import beyond_accuracy
+from training.evaluate_candidates import candidate_recall
 from training.evaluate_diversity import prices
 from training.evaluate_substitutes import filter_price
 from training.judgements import JUDGEMENTS as JUDGEMENTS
@@ -69,6 +70,9 @@ def evaluate_recommender(
     ours = ask(split, lists, step="ask the recommender", fit_seconds=fit_seconds, progress=progress)
     rivals = {name: measure_baseline(split, name, progress=progress) for name in JUDGEMENTS[split.name].rivals}
     found = summary(split, ours, rivals, items=len(catalogue), catalogue=catalogue, seed=seed)
+    progress("look at the candidates", 0, 1)
+    found["candidates"] = candidate_recall(split, fitted)
+    progress("look at the candidates", 1, 1)
     without = filter_price(split, fitted, lists, ours, seed=seed, progress=progress)
     if without is not None:
         found["substitutes"] = without

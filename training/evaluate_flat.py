@@ -8,7 +8,7 @@ from typing import Any
 
 def flat_more(result: Mapping[str, Any]) -> dict[str, float]:
     """All of these; what the data says nothing of is left out."""
-    return beyond_metrics(result) | substitute_metrics(result)
+    return beyond_metrics(result) | candidate_metrics(result) | substitute_metrics(result)
 
 
 def beyond_metrics(result: Mapping[str, Any]) -> dict[str, float]:
@@ -26,6 +26,16 @@ def beyond_metrics(result: Mapping[str, Any]) -> dict[str, float]:
         for metric, difference in part["difference"].items():
             flat[f"diversity-{part['diversity']:g}/difference/{metric}"] = difference["value"]
     return {name: value for name, value in flat.items() if value is not None}
+
+
+def candidate_metrics(result: Mapping[str, Any]) -> dict[str, float]:
+    """What the sources propose: ``candidates/recall@100``, ``candidates/als/recall@100``, ``candidates/recall`` …"""
+    whole = result["candidates"]
+    flat: dict[str, float] = {}
+    for prefix, part in {"": whole, **{f"{name}/": part for name, part in whole["sources"].items()}}.items():
+        flat[f"candidates/{prefix}recall@{whole['first']}"] = part["recall_first"]
+        flat[f"candidates/{prefix}recall"], flat[f"candidates/{prefix}mean"] = part["recall"], part["candidates"]
+    return flat
 
 
 def substitute_metrics(result: Mapping[str, Any]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What an evaluation tells beside its main table: what the filter of substitutes costs."""
+"""What an evaluation tells beside its main table: what is proposed at all, what the filter of substitutes costs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,18 @@ from typing import Any
 from rich.table import Table
 
 from training.evaluate_table import cell, colour
+
+
+def render_candidates(result: Mapping[str, Any]) -> str:
+    """One line: how much of what is right stands among the candidates, the ceiling of any order of them."""
+    whole = result["candidates"]
+    by_recall = sorted(whole["sources"].items(), key=lambda item: -item[1]["recall_first"])
+    alone = ", ".join(f"{name} {part['recall_first']:.3f}" for name, part in by_recall)
+    return (
+        f"candidates: {whole['recall_first']:.3f} of what is right among the first {whole['first']}, "
+        f"{whole['recall']:.3f} among all {whole['candidates']:,.0f} a list ({whole['questions']:,} lists looked at); "
+        f"among the first {whole['first']} of one source: {alone}"
+    )
 
 
 def render_substitutes(result: Mapping[str, Any]) -> Table:

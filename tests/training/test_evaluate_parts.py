@@ -1,4 +1,4 @@
-"""What an evaluation tells beside its figures: the price of the filter of substitutes."""
+"""What an evaluation tells beside its figures: what is proposed at all, the price of the filter of substitutes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from recommender.engine import fit
 from recommender.queries import Queries
 from tests import logs, shops
 from training.asking import lists_of
-from training.evaluate import evaluate_recommender
+from training.evaluate import evaluate_recommender, fit_recommender, make_split
+from training.evaluate_candidates import candidate_recall
 from training.evaluate_flat import flat_more
 from training.evaluate_substitutes import described, without_substitutes
-from training.evaluate_table_parts import render_substitutes
+from training.evaluate_table_parts import render_candidates, render_substitutes
 from training.judgements import JUDGEMENTS
 
 
@@ -127,3 +128,89 @@ def both_ways(log: EventLog, catalogue: Catalogue, page: tuple[str, ...]) -> tup
     (block,) = model.answer(Shopper(), [BlockRequest("frequently_bought_together", 12, page)], end)
     served = [item.id for item in block.items if item.fallback_level == 0]
     return served, [catalogue.ids[code] for code in made.product[0].tolist() if code >= 0]
+
+
+class TestCandidates:
+    def test_recall_of_all_that_is_proposed(self, result: dict[str, Any]) -> None:
+        found = result["candidates"]
+        # Fitted on orders of 0 to 107: every kind is known, beside its other size, the next kind and the one before.
+        assert (found["questions"], found["first"]) == (20, 100)
+        assert (found["recall_first"], found["recall"]) == pytest.approx((1, 1))
+        assert found["sources"].keys() == {"cooccurrence", "best_sellers"}
+        assert found["sources"]["best_sellers"]["candidates"] == 19  # all but the anchor
+        assert found["candidates"] == 19
+
+    def test_numbers_worked_out_by_hand(self) -> None:
+        """Beside a stand b (four orders), c (three) and d (two); the order to be found held a, b, c and new things."""
+        orders = [("a", "b")] * 4 + [("a", "c")] * 3 + [("a", "d")] * 2 + [("e", "f")] * 9 + [("a", "c", "x", "y")] * 2
+        rows = [("purchase", day, f"c{day}", name) for day, order in enumerate(orders) for name in order]
+        log, catalogue = logs.log_of(rows)
+        split = make_split(log, catalogue, "basket")
+        config = RecommenderConfig.default(
+            {
+                "sources": {"cooccurrence": {"half_life_days": None}, "best_sellers": {"limit": 2}},
+                "placements": {"frequently_bought_together": {"sources": {"cooccurrence": 1.0, "best_sellers": 0.1}}},
+            }
+        )
+        fitted, _ = fit_recommender(split, catalogue, config)
+        found = candidate_recall(split, fitted)
+        # Each of a, c, x and y is asked with the three others as truth. Companions: of a b, c, d; of c a; of x, y none.
+        assert found["questions"] == 4
+        assert found["sources"]["cooccurrence"] == {
+            "recall_first": pytest.approx((1 / 3 + 1 / 3 + 0 + 0) / 4),
+            "recall": pytest.approx((1 / 3 + 1 / 3 + 0 + 0) / 4),
+            "candidates": 1.0,
+        }
+
+    def test_what_may_not_be_listed_is_no_candidate(self) -> None:
+        """Popularity proposes everything; what everybody had before is left out, so that nothing right is missed."""
+        events, products = shops.planted_tastes()
+        log = encode_events(events, products)
+        config = RecommenderConfig.default(
+            {
+                "sources": {"best_sellers": {"half_life_days": None}},
+                "placements": {"recommended_for_you": {"ranker": "", "sources": {"best_sellers": 1.0}}},
+            }
+        )
+        catalogue = encode_catalogue(products, log)
+        split = make_split(log, catalogue, "leave-one-out")
+        fitted, _ = fit_recommender(split, catalogue, config)
+        found = candidate_recall(split, fitted)
+        assert found["candidates"] == 24 - 5  # a customer had five of the products before the sixth
+        assert found["recall"] == 1
+
+    def test_only_the_first_count_as_first(self) -> None:
+        events, products = shops.planted_tastes()
+        log = encode_events(events, products)
+        config = RecommenderConfig.default(
+            {
+                "rankers": {"next_product": {"candidates": 1}},
+                "placements": {"recommended_for_you": {"sources": {"best_sellers": 1.0, "transitions": 0.001}}},
+            }
+        )
+        found = evaluate_recommender(log, encode_catalogue(products, log), config, "leave-one-out")["candidates"]
+        assert found["first"] == 1
+        assert found["recall_first"] < found["recall"] == 1
+        assert found["sources"]["transitions"]["recall_first"] > found["sources"]["best_sellers"]["recall_first"]
+
+    def test_no_more_than_so_many_questions_are_looked_at(self) -> None:
+        events, products = shops.planted_tastes(customers=2_400, orders=3)
+        log = encode_events(events, products)
+        config = RecommenderConfig.default(
+            {"placements": {"recommended_for_you": {"ranker": "", "sources": {"transitions": 1.0}}}}
+        )
+        catalogue = encode_catalogue(products, log)
+        split = make_split(log, catalogue, "leave-one-out")
+        fitted, _ = fit_recommender(split, catalogue, config)
+        one, two = (candidate_recall(split, fitted) for _ in range(2))
+        assert one == two
+        assert (len(split), one["questions"]) == (2_400, 2_000)
+
+    def test_it_is_told_in_one_line_and_kept(self, result: dict[str, Any]) -> None:
+        line = render_candidates(result)
+        assert "\n" not in line
+        assert "1.000 of what is right among the first 100" in line
+        assert "cooccurrence 1.000" in line
+        flat = flat_more(result)
+        assert flat["candidates/recall@100"] == flat["candidates/cooccurrence/recall@100"] == pytest.approx(1)
+        assert flat["candidates/mean"] == 19

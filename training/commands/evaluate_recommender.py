@@ -66,7 +66,7 @@ def recommender(
     from training.evaluate import evaluate_recommender
     from training.evaluate_flat import flat_more
     from training.evaluate_table import render, render_beyond, render_diversity
-    from training.evaluate_table_parts import render_substitutes
+    from training.evaluate_table_parts import render_candidates, render_substitutes
     from training.loading import load_telling
     from training.terminal import Terminal
     from training.tracking import flat_parameters, open_tracking
@@ -100,7 +100,7 @@ def recommender(
     Runs.of(tracking).add_metrics(run, flat_more(result))
     parts: list[RenderableType] = [render_substitutes(result)] if "substitutes" in result else []
     parts += [render_diversity(result)] if mixes else []
-    terminal.show(render(result), render_beyond(result), *parts, f"MLflow run {run}")
+    terminal.show(render(result), render_beyond(result), *parts, render_candidates(result), f"MLflow run {run}")
     terminal.result(result | {"run": run})
 
 
