@@ -29,7 +29,8 @@ from training.asking import silent as silent
 from training.evaluate_beyond import beyond_accuracy
 from training.evaluate_candidates import candidate_recall
 from training.evaluate_diversity import prices
-from training.evaluate_substitutes import filter_price
+from training.evaluate_sources import ask_alone, beside_each, less
+from training.evaluate_substitutes import described, filter_price
 from training.judgements import JUDGEMENTS as JUDGEMENTS
 from training.split import EvaluationError, Part, Split
 
@@ -44,6 +45,7 @@ def evaluate_recommender(
     refit: bool = True,
     at: int | None = None,
     diversity: Sequence[float] = (),
+    sources: bool = False,
     seed: int = 0,
     progress: Report = silent,
 ) -> dict[str, Any]:
@@ -58,6 +60,7 @@ def evaluate_recommender(
         refit: leave-one-out only: whether validation targets are fitted on for the test part.
         at: temporal only: the cut in microseconds UTC.
         diversity: values of the placement's ``diversity`` whose price is told, under the key ``diversity``.
+        sources: whether each source of the placement is asked alone, too, under the key ``sources``.
         seed: for fitting and for the resamples.
         progress: told after each step.
 
@@ -69,7 +72,14 @@ def evaluate_recommender(
     lists = lists_of(fitted, JUDGEMENTS[split.name])
     ours = ask(split, lists, step="ask the recommender", fit_seconds=fit_seconds, progress=progress)
     rivals = {name: measure_baseline(split, name, progress=progress) for name in JUDGEMENTS[split.name].rivals}
-    found = summary(split, ours, rivals, items=len(catalogue), catalogue=catalogue, seed=seed)
+    placed = fitted.placement(JUDGEMENTS[split.name].placement).sources if sources else {}
+    alone = {name: ask_alone(split, fitted, name, progress=progress) for name in placed}
+    text = alone.get("text")
+    if text is None and described(fitted) is not None:
+        text = ask_alone(split, fitted, "text", progress=progress)
+    found = summary(split, ours, rivals, items=len(catalogue), catalogue=catalogue, text=text, seed=seed)
+    if sources:
+        found["sources"] = beside_each(split, ours, alone, seed=seed)
     progress("look at the candidates", 0, 1)
     found["candidates"] = candidate_recall(split, fitted)
     progress("look at the candidates", 1, 1)
@@ -162,6 +172,7 @@ def summary(
     *,
     items: int,
     catalogue: Catalogue | None = None,
+    text: Measured | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """The evaluation's JSON from rows of metrics.
@@ -172,6 +183,7 @@ def summary(
         rivals: what the baselines reached, by name.
         items: products of the catalogue.
         catalogue: with it, ours and each baseline get the key ``beyond_accuracy``.
+        text: what the source ``text`` reached alone; it stands beside the baselines of each slice.
         seed: for the resamples.
     """
     everything = np.ones(len(split), dtype=bool)
@@ -200,6 +212,7 @@ def summary(
                 "customers": len(np.unique(split.person[mask])),
                 "rows": int(mask.sum()),
                 **_compared(split, ours, rivals, mask, seed),
+                **({} if text is None else {"text": less(split, ours, text, mask, seed=seed)}),
             }
             for name, mask in split.slices.items()
         }

@@ -8,7 +8,8 @@ from typing import Any
 
 def flat_more(result: Mapping[str, Any]) -> dict[str, float]:
     """All of these; what the data says nothing of is left out."""
-    return beyond_metrics(result) | candidate_metrics(result) | substitute_metrics(result)
+    found = (part(result) for part in (beyond_metrics, candidate_metrics, substitute_metrics, source_metrics))
+    return {name: value for part in found for name, value in part.items()}
 
 
 def beyond_metrics(result: Mapping[str, Any]) -> dict[str, float]:
@@ -46,3 +47,12 @@ def substitute_metrics(result: Mapping[str, Any]) -> dict[str, float]:
     flat = {f"substitutes/{metric}": value for metric, value in part["metrics"].items()}
     flat |= {f"substitutes/difference/{metric}": found["value"] for metric, found in part["difference"].items()}
     return flat | {"substitutes/changed": part["changed"]}
+
+
+def source_metrics(result: Mapping[str, Any]) -> dict[str, float]:
+    """Each source alone: ``sources/als/ndcg@10``, ``sources/als/difference/ndcg@10`` …"""
+    flat: dict[str, float] = {}
+    for name, part in result.get("sources", {}).items():
+        flat |= {f"sources/{name}/{metric}": value for metric, value in part["metrics"].items()}
+        flat |= {f"sources/{name}/difference/{metric}": one["value"] for metric, one in part["difference"].items()}
+    return flat

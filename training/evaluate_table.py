@@ -13,9 +13,12 @@ from training.judgements import JUDGEMENTS
 def render(result: Mapping[str, Any]) -> Table:
     """The table of one evaluation, the dictionary of `training.evaluate.evaluate_recommender`.
 
-    One row a metric; the difference is ours less the best baseline of that metric, paired. Slices follow below.
+    One row a metric; the difference is ours less the best baseline of that metric, paired. Slices follow below, with
+    the source ``text`` alone beside the baselines where it was asked.
     """
     rivals = list(result["baselines"])
+    slices = {name: part for name, part in result.get("slices", {}).items() if part["customers"]}
+    with_text = any("text" in part for part in slices.values())
     table = Table(
         title=f"{result['split']} ({result['part']}): {result['placement']}",
         caption=f"{result['customers']:,} customers, {result['rows']:,} lists judged, {result['items']:,} products, "
@@ -26,10 +29,10 @@ def render(result: Mapping[str, Any]) -> Table:
         table.add_column(name, justify="right")
     table.add_column("difference to the best", justify="right")
     table.add_column("against")
+    if with_text:
+        table.add_column("text alone", justify="right")
     _rows(table, result)
-    for name, part in result.get("slices", {}).items():
-        if part["customers"] == 0:
-            continue
+    for name, part in slices.items():
         table.add_section()
         table.add_row(name, f"{part['customers']:,} customers", style="bold")
         _rows(table, part)
@@ -102,6 +105,7 @@ def changed(value: float | None, before: float | None) -> str:
 
 
 def _rows(table: Table, part: Mapping[str, Any]) -> None:
+    text = part.get("text")
     for metric, value in part["metrics"].items():
         difference = part["difference"][metric]
         table.add_row(
@@ -110,6 +114,7 @@ def _rows(table: Table, part: Mapping[str, Any]) -> None:
             *(cell(rival["metrics"][metric], rival["ci"][metric]) for rival in part["baselines"].values()),
             cell(difference["value"], difference["ci"], sign="+"),
             difference["against"],
+            *([] if text is None else [cell(text["metrics"][metric], text["ci"][metric])]),
             style=colour(difference["ci"]),
         )
 

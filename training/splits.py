@@ -29,10 +29,9 @@ from features.past import (
     target_kind,
 )
 from recommender.queries import Questions
+from training.slices import slices_of
 from training.split import EvaluationError, Part, Split
 
-#: Share of all target events that the most popular products make; products outside are the tail.
-HEAD = 0.8
 TEST_SHARE = 0.1
 
 #: Shares of the events before the cuts of `rolling`.
@@ -60,18 +59,20 @@ def leave_one_out(log: EventLog, *, part: Part = "test", refit: bool = True) -> 
         )
     last = np.cumsum(counts)[people] - 1
     asked = targets[last] if part == "test" else targets[last - 1]
-    fitted = asked if refit else targets[last - 1]
+    fit_log = before_rows(log, people, asked if refit else targets[last - 1])
+    truth, person = _single(log.product[asked]), people.astype(np.int32)
     return Split(
         name="leave-one-out",
         part=part,
-        fit_log=(fit_log := before_rows(log, people, fitted)),
+        fit_log=fit_log,
         fit_at=end_of(fit_log),
         questions=_personal(log, people, asked, exclude_had=True),
         question=np.arange(len(people)),
-        truth=_single(log.product[asked]),
-        person=people.astype(np.int32),
+        truth=truth,
+        person=person,
         weight=np.ones(len(people)),
         skipped={"fewer than three target events": customer_count(log) - len(people)},
+        slices=slices_of(log, fit_log, truth, person),
     )
 
 
@@ -103,7 +104,7 @@ def temporal(log: EventLog, catalogue: Catalogue, *, part: Part = "test", at: in
         raise EvaluationError(
             "no customer got a product after the cut that they did not have before; choose an earlier cut"
         )
-    target = log.product[new[first]]
+    truth, person = _single(log.product[new[first]]), people.astype(np.int32)
     before = fit_log.of_kind(target_kind(log))
     known = np.bincount(fit_log.product[fit_log.product >= 0], minlength=len(log.products)) > 0
     histories = Histories.of(fit_log)
@@ -122,18 +123,14 @@ def temporal(log: EventLog, catalogue: Catalogue, *, part: Part = "test", at: in
             allowed=known | _on_sale(catalogue, cut),
         ),
         question=np.arange(len(people)),
-        truth=_single(target),
-        person=people.astype(np.int32),
+        truth=truth,
+        person=person,
         weight=np.ones(len(people)),
         skipped={
             "no target event after the cut": customer_count(log) - len(np.unique(log.person[after])),
             "nothing new after the cut": len(np.unique(log.person[after])) - len(people),
         },
-        slices={
-            "new_products": ~known[target],
-            "tail_products": ~_head(np.bincount(fit_log.product[before], minlength=len(log.products)))[target],
-            "light_customers": np.bincount(fit_log.person[before], minlength=len(log.people))[people] < 3,
-        },
+        slices=slices_of(log, fit_log, truth, person),
     )
 
 
@@ -158,17 +155,20 @@ def next_basket(log: EventLog, *, part: Part = "test") -> Split:
     # Customers with two orders are not asked in the validation part, but their test order stays hidden there too.
     hidden = by_person[last[several] - np.minimum(counts[several] - 2, needed - 2)]
     rows = orders.first[asked]
+    fit_log = before_rows(log, several, orders.first[hidden])
+    truth, person = orders.products.take(asked), people.astype(np.int32)
     return Split(
         name="next-basket",
         part=part,
-        fit_log=(fit_log := before_rows(log, several, orders.first[hidden])),
+        fit_log=fit_log,
         fit_at=end_of(fit_log),
         questions=_personal(log, people, rows, exclude_had=False),
         question=np.arange(len(people)),
-        truth=orders.products.take(asked),
-        person=people.astype(np.int32),
+        truth=truth,
+        person=person,
         weight=np.ones(len(people)),
         skipped={f"fewer than {'two' if needed == 2 else 'three'} orders": customer_count(log) - len(people)},
+        slices=slices_of(log, fit_log, truth, person),
     )
 
 
@@ -199,6 +199,8 @@ def basket(log: EventLog, *, part: Part = "test") -> Split:
     other = rest != lines.values[row]
     anchors, question = np.unique(lines.values, return_inverse=True)
     nobody = np.zeros(len(anchors), dtype=np.int64)
+    truth = Ragged(np.concatenate([[0], np.cumsum(np.diff(indptr) - 1)]).astype(np.int64), rest[other])
+    person = orders.person[order]
     return Split(
         name="basket",
         part=part,
@@ -213,10 +215,11 @@ def basket(log: EventLog, *, part: Part = "test") -> Split:
             exclude=Ragged.empty(len(anchors)),
         ),
         question=question,
-        truth=Ragged(np.concatenate([[0], np.cumsum(np.diff(indptr) - 1)]).astype(np.int64), rest[other]),
-        person=orders.person[order],
+        truth=truth,
+        person=person,
         weight=1 / sizes[order],
         skipped={"orders without 2 to 20 products": len(chosen) - len(asked)},
+        slices=slices_of(log, fit_log, truth, person),
     )
 
 
@@ -249,6 +252,7 @@ def session(log: EventLog, *, part: Part = "test") -> Split:
     step = np.flatnonzero(follows)[np.isin(place, by_start[chosen])]
     step = step[np.argsort(rows[step])]
     asked, current = rows[step], product[step - 1]
+    truth, person = _single(product[step]), log.person[asked]
     kept = log.take(log.reversed_at >= cut)
     # Row numbers in `kept` of what was asked: refunded purchases before it are gone.
     gone = np.concatenate([[0], np.cumsum(log.reversed_at < cut)])
@@ -268,10 +272,11 @@ def session(log: EventLog, *, part: Part = "test") -> Split:
             exclude=_single(current),
         ),
         question=np.arange(len(step)),
-        truth=_single(product[step]),
-        person=log.person[asked],
+        truth=truth,
+        person=person,
         weight=np.ones(len(step)),
         skipped={"sessions of one product": len(everything) - len(eligible)},
+        slices=slices_of(log, fit_log, truth, person),
     )
 
 
@@ -338,12 +343,3 @@ def _on_sale(catalogue: Catalogue, at: int) -> Mask:
     if not isinstance(column, Time):
         return np.zeros(len(catalogue), dtype=bool)
     return np.asarray((column.values != np.iinfo(np.int64).min) & (column.values <= at), dtype=np.bool_)
-
-
-def _head(counts: NDArray[np.int64]) -> Mask:
-    """The fewest products, most popular first, that make `HEAD` of all counts."""
-    order = np.lexsort((np.arange(len(counts)), -counts))
-    before = np.cumsum(counts[order]) - counts[order]
-    head = np.zeros(len(counts), dtype=bool)
-    head[order] = before < HEAD * counts.sum()
-    return head

@@ -342,9 +342,19 @@ def test_an_evaluation_is_a_run_with_the_fixed_keys(segue: Shell, shop: Path, ml
     assert kept["ndcg_at_10"] == found["metrics"]["ndcg@10"]
     assert kept["coverage_at_10"] == found["beyond_accuracy"]["coverage"]
     assert kept["popularity/gini_at_10"] == found["baselines"]["popularity"]["beyond_accuracy"]["gini"]
-    code, out, _ = segue.run("evaluate", "recommender", shop, "--split", "temporal", "--diversity", "0.2,0.4")
+    assert kept["candidates/recall_at_100"] == found["candidates"]["recall_first"]
+    code, out, _ = segue.run(
+        "evaluate", "recommender", shop, "--split", "temporal", "--diversity", "0.2,0.4", "--sources"
+    )
     assert code == 0
-    for word in ("popularity", "beyond accuracy", "the price of diversity", "0.4"):
+    for word in (
+        "popularity",
+        "beyond accuracy",
+        "the price of diversity",
+        "0.4",
+        "each source alone",
+        "candidates: ",
+    ):
         assert word in out
 
 

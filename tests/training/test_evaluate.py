@@ -134,7 +134,8 @@ class TestSummary:
             assert 0 <= low <= result["metrics"][metric] + 1e-9
             assert result["metrics"][metric] - 1e-9 <= high <= 1
             assert result["difference"][metric].keys() == {"value", "ci", "against"}
-        assert ("slices" in result) == (name == "temporal")
+        assert result["slices"].keys() == {"new_products", "tail_products", "light_customers"}
+        assert all("text" not in part for part in result["slices"].values())  # nobody asked it
 
     def test_numbers_worked_out_by_hand(self) -> None:
         log = by_hand()

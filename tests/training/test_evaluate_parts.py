@@ -1,4 +1,4 @@
-"""What an evaluation tells beside its figures: what is proposed at all, the price of the filter of substitutes."""
+"""What an evaluation tells beside its figures: what is proposed, single sources, the price of the filter."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from training.evaluate import evaluate_recommender, fit_recommender, make_split
 from training.evaluate_candidates import candidate_recall
 from training.evaluate_flat import flat_more
 from training.evaluate_substitutes import described, without_substitutes
-from training.evaluate_table_parts import render_candidates, render_substitutes
+from training.evaluate_table import render
+from training.evaluate_table_parts import render_candidates, render_sources, render_substitutes
 from training.judgements import JUDGEMENTS
 
 
@@ -214,3 +215,101 @@ class TestCandidates:
         flat = flat_more(result)
         assert flat["candidates/recall@100"] == flat["candidates/cooccurrence/recall@100"] == pytest.approx(1)
         assert flat["candidates/mean"] == 19
+
+
+@pytest.fixture(scope="module")
+def tastes() -> dict[str, Any]:
+    """A shop in which what comes next is certain and popularity says nothing, its sources asked alone."""
+    events, products = shops.planted_tastes()
+    log = encode_events(events, products)
+    return evaluate_recommender(
+        log, encode_catalogue(products, log), RecommenderConfig.default(), "leave-one-out", sources=True
+    )
+
+
+class TestSources:
+    def test_each_source_of_the_placement_is_asked_alone(self, tastes: dict[str, Any]) -> None:
+        found = tastes["sources"]
+        assert found.keys() == RecommenderConfig.default().placements["recommended_for_you"].sources.keys()
+        for part in found.values():
+            assert part.keys() == {"metrics", "ci", "difference"}
+            for metric, difference in part["difference"].items():
+                assert difference["value"] == pytest.approx(tastes["metrics"][metric] - part["metrics"][metric])
+                assert difference["ci"][0] <= difference["value"] <= difference["ci"][1]
+        assert found["transitions"]["metrics"]["hr@5"] > 0.9
+        assert found["this_week"]["metrics"]["hr@5"] < 0.5
+
+    def test_the_only_source_of_a_placement_is_the_recommender(self) -> None:
+        log, catalogue = shop_of_variants()
+        changes = {"placements": {"frequently_bought_together": {"sources": {"cooccurrence": 0.3}}}}
+        found = evaluate_recommender(log, catalogue, RecommenderConfig.default(changes), "basket", sources=True)
+        assert found["sources"].keys() == {"cooccurrence"}
+        assert found["sources"]["cooccurrence"]["metrics"] == found["metrics"]
+        assert all(
+            part == {"value": 0, "ci": [0, 0]} for part in found["sources"]["cooccurrence"]["difference"].values()
+        )
+
+    def test_the_ranker_is_not_asked(self) -> None:
+        """Else it would order what a source proposes."""
+        events, products = shops.planted_tastes()
+        log = encode_events(events, products)
+        one = {"placements": {"recommended_for_you": {"sources": {"best_sellers": 1.0}}}}
+        without = {"placements": {"recommended_for_you": {"sources": {"best_sellers": 1.0}, "ranker": ""}}}
+        catalogue = encode_catalogue(products, log)
+        ranked = evaluate_recommender(log, catalogue, RecommenderConfig.default(one), "leave-one-out", sources=True)
+        plain = evaluate_recommender(log, catalogue, RecommenderConfig.default(without), "leave-one-out")
+        assert ranked["metrics"] != plain["metrics"]
+        assert ranked["sources"]["best_sellers"]["metrics"] == plain["metrics"]
+
+    def test_they_are_told_and_kept(self, tastes: dict[str, Any]) -> None:
+        text = told(render_sources(tastes))
+        part = tastes["sources"]["als"]
+        assert f"{part['metrics']['ndcg@10']:.4f}" in text
+        assert f"{part['difference']['ndcg@10']['value']:+.4f}" in text
+        flat = flat_more(tastes)
+        assert flat["sources/als/ndcg@10"] == part["metrics"]["ndcg@10"]
+        assert flat["sources/als/difference/ndcg@10"] == part["difference"]["ndcg@10"]["value"]
+
+    def test_without_being_asked_there_are_none(self, result: dict[str, Any]) -> None:
+        assert "sources" not in result
+        assert not any(name.startswith("sources/") for name in flat_more(result))
+
+
+class TestTextInSlices:
+    def test_it_stands_in_slices_and_nowhere_else(self, tastes: dict[str, Any]) -> None:
+        assert tastes["baselines"].keys() == {"popularity", "last_item_transitions"}
+        assert {one["against"] for one in tastes["difference"].values()} <= tastes["baselines"].keys()
+        for part in tastes["slices"].values():
+            assert part["baselines"].keys() == tastes["baselines"].keys()
+            assert part["text"].keys() == {"metrics", "ci", "difference"}
+        whole = tastes["slices"]["tail_products"]
+        assert 0 < whole["rows"] < tastes["rows"]
+        for metric, difference in whole["text"]["difference"].items():
+            assert difference["value"] == pytest.approx(whole["metrics"][metric] - whole["text"]["metrics"][metric])
+        assert tastes["slices"]["light_customers"]["text"] == {"metrics": {}, "ci": {}, "difference": {}}
+        assert "text alone" in told(render(tastes))
+
+    def test_it_finds_what_nobody_bought_yet(self) -> None:
+        """Of each kind there is a product that came after the cut; only its description says whom it is for."""
+        rows = [("purchase", day, f"c{day % 40:02}", f"k{day % 40 % 8}-{day // 40}") for day in range(160)]
+        rows += [("purchase", 160 + number, f"c{number:02}", f"k{number % 8}-new") for number in range(40)]
+        names = sorted({name for _, _, _, name in rows})
+        products = pd.DataFrame(
+            {
+                "product_id": names,
+                "title": [f"Word{name[1]} thing" for name in names],
+                "category": [f"Kind {name[1]}" for name in names],
+                "available_from": [logs.START] * len(names),
+            }
+        )
+        log, catalogue = logs.log_of(rows, products)
+        found = evaluate_recommender(log, catalogue, RecommenderConfig.default(), "temporal")["slices"]["new_products"]
+        assert found["rows"] == 40
+        assert found["text"]["metrics"]["hr@5"] == 1
+        assert found["baselines"]["popularity"]["metrics"]["hr@5"] < 0.9
+
+    def test_a_catalogue_without_texts_has_none(self) -> None:
+        log, catalogue = shop_of_variants()
+        found = evaluate_recommender(log, Catalogue(catalogue.ids, {}), RecommenderConfig.default(), "basket")
+        assert all("text" not in part for part in found["slices"].values())
+        assert "text alone" not in told(render(found))

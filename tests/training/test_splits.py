@@ -480,6 +480,13 @@ class TestEverySplit:
         owner = np.repeat(np.arange(len(queries)), np.diff(queries.history.indptr))
         assert (queries.history.time < queries.at[owner]).all()
 
+    def test_has_the_three_slices(self, make: Callable[[EventLog], Split]) -> None:
+        split = make(shop())
+        assert split.slices.keys() == {"new_products", "tail_products", "light_customers"}
+        assert all(mask.shape == (len(split),) for mask in split.slices.values())
+        # What nobody knew is no best seller.
+        assert not (split.slices["new_products"] & ~split.slices["tail_products"]).any()
+
     def test_chunks_of_questions_are_the_questions(self, make: Callable[[EventLog], Split]) -> None:
         log = shop()
         questions = make(log).questions
@@ -534,6 +541,57 @@ def hidden(log: EventLog, split: Split) -> NDArray[np.bool_]:
 
 def same(one: Ragged, two: Ragged) -> bool:
     return np.array_equal(one.indptr, two.indptr) and np.array_equal(one.values, two.values)
+
+
+class TestSlices:
+    """Popular a, rare b and c; what is asked for last says which slice it is in."""
+
+    EARLY = "\n".join(f"p{n} {n} purchase a order_id=p{n}\np{n} {n} purchase b order_id=p{n}" for n in range(8))
+    POPULAR = "\n".join(f"q{n} {n} purchase a order_id=q{n}" for n in range(60))
+
+    def test_of_a_row_with_several_right_products_all_must_be_in_it(self) -> None:
+        late = ["ann 100 purchase a", "ann 100 purchase b", "ann 100 purchase n", "bob 110 purchase b"]
+        late += ["bob 110 purchase c", "bob 110 purchase d", "bob 110 purchase x", "bob 110 purchase y"]
+        orders = "\n".join(f"{line} order_id={line[:3]}" for line in late)
+        early = self.EARLY + "\n" + "\n".join(f"old 0 purchase {product} order_id=old" for product in "cd")
+        log = diary(f"{early}\n{self.POPULAR}\n{orders}")
+        split = basket(log)
+        rows = [asked(log, split, row) for row in range(len(split))]
+        new = [
+            f"{row['person']}-{row['anchors']}"
+            for row, told in zip(rows, split.slices["new_products"], strict=True)
+            if told
+        ]
+        tail = {
+            f"{row['person']}-{row['anchors']}": told
+            for row, told in zip(rows, split.slices["tail_products"].tolist(), strict=True)
+            if row["person"] in ("ann", "bob")
+        }
+        assert new == []  # beside n stand a and b, beside x and y others that are known
+        # a makes more than four fifths of the purchases: everything else is the tail.
+        assert tail == {
+            "ann-a": True,
+            "ann-b": False,
+            "ann-n": False,
+            **{f"bob-{anchor}": True for anchor in "bcdxy"},
+        }
+
+    def test_targets_nobody_knew_are_new(self) -> None:
+        log = diary(f"{self.POPULAR}\nann 90 purchase n order_id=x\nann 90 purchase m order_id=x")
+        split = basket(log, part="test")
+        assert split.slices["new_products"].tolist() == [True, True]
+        assert split.slices["tail_products"].tolist() == [True, True]
+        assert split.slices["light_customers"].tolist() == [True, True]
+
+    def test_light_is_by_what_is_fitted_on(self) -> None:
+        log = diary(
+            "\n".join(f"ann {n} purchase {p}" for n, p in enumerate("abc"))
+            + "\n"
+            + "\n".join(f"bob {n} purchase {p}" for n, p in enumerate("abcd"))
+        )
+        assert leave_one_out(log).slices["light_customers"].tolist() == [True, False]
+        assert leave_one_out(log, refit=False).slices["light_customers"].tolist() == [True, True]
+        assert next_basket(log).slices["light_customers"].tolist() == [True, False]
 
 
 class TestRolling:

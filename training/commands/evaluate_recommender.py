@@ -50,6 +50,10 @@ def recommender(
             metavar="X[,Y…]",
         ),
     ] = None,
+    sources: Annotated[
+        bool,
+        typer.Option("--sources", help="Also ask each source of the placement alone, and tell what the blend adds."),
+    ] = False,
     config: Config = None,
     sets: Sets = None,
     rejected: Rejected = None,
@@ -58,15 +62,16 @@ def recommender(
 ) -> None:
     """Evaluate the recommender on a split of a dataset, beside the baselines, with bootstrap intervals.
 
-    Lists are those of segue recommend: bare, without the diversity of the placement; --diversity tells its price. The
-    temporal split is the one to trust: it knows nothing that the shop did not know at the time. Every evaluation is a
-    run in MLflow, so how often the test part was looked at can be seen.
+    Lists are those of segue recommend: bare, without the diversity of the placement and without its filter of
+    substitutes. What the filter costs is told where there is one, --diversity tells what diversity does, and --sources
+    what each source reaches alone. The temporal split is the one to trust: it knows nothing that the shop did not know
+    at the time. Every evaluation is a run in MLflow, so how often the test part was looked at can be seen.
     """
     from training.configuration import load_config
     from training.evaluate import evaluate_recommender
     from training.evaluate_flat import flat_more
     from training.evaluate_table import render, render_beyond, render_diversity
-    from training.evaluate_table_parts import render_candidates, render_substitutes
+    from training.evaluate_table_parts import render_candidates, render_sources, render_substitutes
     from training.loading import load_telling
     from training.terminal import Terminal
     from training.tracking import flat_parameters, open_tracking
@@ -90,6 +95,7 @@ def recommender(
             refit=not no_refit,
             at=at,
             diversity=mixes,
+            sources=sources,
             seed=seed,
             progress=progress,
         )
@@ -99,6 +105,7 @@ def recommender(
     run = tracking.log_evaluation(result, parameters | asked)
     Runs.of(tracking).add_metrics(run, flat_more(result))
     parts: list[RenderableType] = [render_substitutes(result)] if "substitutes" in result else []
+    parts += [render_sources(result)] if sources else []
     parts += [render_diversity(result)] if mixes else []
     terminal.show(render(result), render_beyond(result), *parts, render_candidates(result), f"MLflow run {run}")
     terminal.result(result | {"run": run})
@@ -110,5 +117,6 @@ def add_to(group: typer.Typer) -> None:
         epilog="Examples:\n\n"
         "segue evaluate recommender shop/ --split temporal\n\n"
         "segue evaluate recommender shop/ --split leave-one-out --no-refit --json\n\n"
-        "segue evaluate recommender shop/ --split temporal --diversity 0.1,0.3"
+        "segue evaluate recommender shop/ --split temporal --diversity 0.1,0.3\n\n"
+        "segue evaluate recommender shop/ --split temporal --sources"
     )(recommender)
