@@ -29,6 +29,7 @@ from training.asking import silent as silent
 from training.evaluate_beyond import beyond_accuracy
 from training.evaluate_candidates import candidate_recall
 from training.evaluate_diversity import prices
+from training.evaluate_margin import margin_price
 from training.evaluate_sources import ask_alone, beside_each, less
 from training.evaluate_substitutes import described, filter_price
 from training.judgements import JUDGEMENTS as JUDGEMENTS
@@ -45,6 +46,7 @@ def evaluate_recommender(
     refit: bool = True,
     at: int | None = None,
     diversity: Sequence[float] = (),
+    margin: Sequence[float] = (),
     sources: bool = False,
     seed: int = 0,
     progress: Report = silent,
@@ -60,6 +62,7 @@ def evaluate_recommender(
         refit: leave-one-out only: whether validation targets are fitted on for the test part.
         at: temporal only: the cut in microseconds UTC.
         diversity: values of the placement's ``diversity`` whose price is told, under the key ``diversity``.
+        margin: values of its ``margin_weight`` whose price is told, under the key ``margin``.
         sources: whether each source of the placement is asked alone, too, under the key ``sources``.
         seed: for fitting and for the resamples.
         progress: told after each step.
@@ -71,6 +74,7 @@ def evaluate_recommender(
     fitted, fit_seconds = fit_recommender(split, catalogue, config, seed=seed, progress=progress)
     lists = lists_of(fitted, JUDGEMENTS[split.name])
     ours = ask(split, lists, step="ask the recommender", fit_seconds=fit_seconds, progress=progress)
+    earning = [margin_price(split, fitted, lists, ours, value, seed=seed, progress=progress) for value in margin]
     rivals = {name: measure_baseline(split, name, progress=progress) for name in JUDGEMENTS[split.name].rivals}
     placed = fitted.placement(JUDGEMENTS[split.name].placement).sources if sources else {}
     alone = {name: ask_alone(split, fitted, name, progress=progress) for name in placed}
@@ -90,6 +94,8 @@ def evaluate_recommender(
         found["diversity"] = [
             prices(split, catalogue, lists, ours, value, seed=seed, progress=progress) for value in diversity
         ]
+    if margin:
+        found["margin"] = earning
     return found
 
 

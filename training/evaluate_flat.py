@@ -8,8 +8,8 @@ from typing import Any
 
 def flat_more(result: Mapping[str, Any]) -> dict[str, float]:
     """All of these; what the data says nothing of is left out."""
-    found = (part(result) for part in (beyond_metrics, candidate_metrics, substitute_metrics, source_metrics))
-    return {name: value for part in found for name, value in part.items()}
+    parts = (beyond_metrics, candidate_metrics, substitute_metrics, source_metrics, margin_metrics)
+    return {name: value for part in parts for name, value in part(result).items()}
 
 
 def beyond_metrics(result: Mapping[str, Any]) -> dict[str, float]:
@@ -55,4 +55,14 @@ def source_metrics(result: Mapping[str, Any]) -> dict[str, float]:
     for name, part in result.get("sources", {}).items():
         flat |= {f"sources/{name}/{metric}": value for metric, value in part["metrics"].items()}
         flat |= {f"sources/{name}/difference/{metric}": one["value"] for metric, one in part["difference"].items()}
+    return flat
+
+
+def margin_metrics(result: Mapping[str, Any]) -> dict[str, float]:
+    """Lists by expected margin: ``margin-0.5/ndcg@10``, ``margin-0.5/difference/margin@10`` …"""
+    flat: dict[str, float] = {}
+    for part in result.get("margin", ()):
+        name = f"margin-{part['weight']:g}"
+        flat |= {f"{name}/{metric}": value for metric, value in part["metrics"].items()}
+        flat |= {f"{name}/difference/{metric}": one["value"] for metric, one in part["difference"].items()}
     return flat

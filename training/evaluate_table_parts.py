@@ -1,4 +1,4 @@
-"""What an evaluation tells beside its main table: what is proposed, single sources, the filter of substitutes."""
+"""What an evaluation tells beside its main table: what is proposed, single sources, substitutes, margins."""
 
 from __future__ import annotations
 
@@ -66,4 +66,25 @@ def render_sources(result: Mapping[str, Any]) -> Table:
             cell(difference["value"], difference["ci"], sign="+"),
             style=colour(difference["ci"]),
         )
+    return table
+
+
+def render_margin(result: Mapping[str, Any]) -> Table:
+    """What lists by expected margin cost in the primary metric and what they earn, one row a weight."""
+    primary = JUDGEMENTS[result["split"]].primary
+    earned = list(result["margin"][0]["metrics"])[-1]
+    table = Table(
+        title=f"the price of margins: {result['placement']}",
+        caption=f"{earned}: money that the first entries of a list earn if what is right among them is bought. Beside "
+        "the bare lists of the same model, paired; in brackets: 95% intervals, resampled by customer.",
+    )
+    table.add_column("margin")
+    for name in (primary, "difference", earned, "difference"):
+        table.add_column(name, justify="right")
+    for part in result["margin"]:
+        row = [f"{part['weight']:g}"]
+        for name in (primary, earned):
+            difference = part["difference"][name]
+            row += [f"{part['metrics'][name]:.4f}", cell(difference["value"], difference["ci"], sign="+")]
+        table.add_row(*row, style=colour(part["difference"][earned]["ci"]))
     return table

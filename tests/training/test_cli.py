@@ -123,6 +123,7 @@ def test_help_teaches(segue: Shell, arguments: list[str]) -> None:
         ["evaluate", "recommender", "shop", "--split", "temporal", "--no-refit"],
         ["evaluate", "recommender", "shop", "--split", "temporal", "--diversity", "much"],
         ["evaluate", "recommender", "shop", "--split", "temporal", "--diversity", "0.1,1"],
+        ["evaluate", "recommender", "shop", "--split", "temporal", "--margin", "0.1,1.5"],
         ["promote", "recommender", "newest"],
         ["train", "nothing", "shop"],
         ["validate"],

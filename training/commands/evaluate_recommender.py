@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-def shares(text: str) -> tuple[float, ...]:
-    """Numbers from 0 to below 1, such as 0.1,0.3."""
+def shares(text: str | None, option: str) -> tuple[float, ...]:
+    """Numbers from 0 to 1, such as 0.1,0.3; none if the option was not given."""
+    if text is None:
+        return ()
     try:
         found = tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise typer.BadParameter(
-            f"{text} is no list of numbers; write 0.1 or 0.1,0.3", param_hint="--diversity"
-        ) from error
-    if not all(0 <= value < 1 for value in found):
-        raise typer.BadParameter(f"{text}: diversity is from 0 to below 1", param_hint="--diversity")
+        raise typer.BadParameter(f"{text} is no list of numbers; write 0.1 or 0.1,0.3", param_hint=option) from error
+    if not all(0 <= value <= 1 for value in found):
+        raise typer.BadParameter(f"{text}: from 0 to 1", param_hint=option)
     return found
 
 
@@ -50,6 +50,13 @@ def recommender(
             metavar="X[,Y…]",
         ),
     ] = None,
+    margin: Annotated[
+        str | None,
+        typer.Option(
+            help="Also ask for lists by probability times margin to this power, and tell what that costs and earns.",
+            metavar="W[,W…]",
+        ),
+    ] = None,
     sources: Annotated[
         bool,
         typer.Option("--sources", help="Also ask each source of the placement alone, and tell what the blend adds."),
@@ -63,15 +70,16 @@ def recommender(
     """Evaluate the recommender on a split of a dataset, beside the baselines, with bootstrap intervals.
 
     Lists are those of segue recommend: bare, without the diversity of the placement and without its filter of
-    substitutes. What the filter costs is told where there is one, --diversity tells what diversity does, and --sources
-    what each source reaches alone. The temporal split is the one to trust: it knows nothing that the shop did not know
-    at the time. Every evaluation is a run in MLflow, so how often the test part was looked at can be seen.
+    substitutes. What the filter costs is told where there is one; --diversity tells what diversity does, --margin what
+    weighing margins does, and --sources what each source reaches alone. The temporal split is the one to trust: it
+    knows nothing that the shop did not know at the time. Every evaluation is a run in MLflow, so how often the test
+    part was looked at can be seen.
     """
     from training.configuration import load_config
     from training.evaluate import evaluate_recommender
     from training.evaluate_flat import flat_more
     from training.evaluate_table import render, render_beyond, render_diversity
-    from training.evaluate_table_parts import render_candidates, render_sources, render_substitutes
+    from training.evaluate_table_parts import render_candidates, render_margin, render_sources, render_substitutes
     from training.loading import load_telling
     from training.terminal import Terminal
     from training.tracking import flat_parameters, open_tracking
@@ -81,7 +89,9 @@ def recommender(
         raise typer.BadParameter("only the temporal split is cut at a date", param_hint="--at")
     if no_refit and split != "leave-one-out":
         raise typer.BadParameter("only leave-one-out can do without its validation events", param_hint="--no-refit")
-    mixes = shares(diversity) if diversity is not None else ()
+    mixes, weights = shares(diversity, "--diversity"), shares(margin, "--margin")
+    if 1 in mixes:
+        raise typer.BadParameter("diversity is below 1", param_hint="--diversity")
     terminal = Terminal(json=json)
     settings = load_config(config, sets or [])
     home = segue_home(os.environ)
@@ -95,6 +105,7 @@ def recommender(
             refit=not no_refit,
             at=at,
             diversity=mixes,
+            margin=weights,
             sources=sources,
             seed=seed,
             progress=progress,
@@ -107,6 +118,7 @@ def recommender(
     parts: list[RenderableType] = [render_substitutes(result)] if "substitutes" in result else []
     parts += [render_sources(result)] if sources else []
     parts += [render_diversity(result)] if mixes else []
+    parts += [render_margin(result)] if weights else []
     terminal.show(render(result), render_beyond(result), *parts, render_candidates(result), f"MLflow run {run}")
     terminal.result(result | {"run": run})
 
@@ -118,5 +130,6 @@ def add_to(group: typer.Typer) -> None:
         "segue evaluate recommender shop/ --split temporal\n\n"
         "segue evaluate recommender shop/ --split leave-one-out --no-refit --json\n\n"
         "segue evaluate recommender shop/ --split temporal --diversity 0.1,0.3\n\n"
+        "segue evaluate recommender shop/ --split leave-one-out --margin 0.5,1\n\n"
         "segue evaluate recommender shop/ --split temporal --sources"
     )(recommender)
