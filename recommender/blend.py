@@ -11,14 +11,15 @@ from features.histories import Histories, Ragged, rows_of
 from recommender.config import PlacementConfig
 from recommender.queries import Queries
 from recommender.sources.base import Source
+from recommender.sources.neighbours import NeighbourSource
 from recommender.sources.ranking import RankingSource
 from recommender.sources.scores import Scores
 
 
 def asked_of(sources: Mapping[str, Source], placement: PlacementConfig, others: Sequence[str]) -> list[str]:
-    """Sources that must be asked for a list: those of the placement, and others; rankings of these are read whole."""
-    read = (name for name in others if not isinstance(sources[name], RankingSource))
-    return list(dict.fromkeys((*placement.sources, *read)))
+    """Sources that must be asked for a list: those of the placement, and of others those that only answer whole."""
+    whole = (name for name in others if not isinstance(sources[name], RankingSource | NeighbourSource))
+    return list(dict.fromkeys((*placement.sources, *whole)))
 
 
 def proposals(sources: Mapping[str, Source], names: Iterable[str], queries: Queries) -> dict[str, Scores]:

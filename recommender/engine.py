@@ -183,7 +183,8 @@ def _fit_rankers(
         one = config.rankers[name]
         asked = asked_by(one, config.placements[wanted[name]])
         columns = signals.names(sources, asked, one.latest)
-        rankers[name] = Ranker(one, asked, columns, learn(learned[name], one, columns, seed), facts)
+        trees = learn(learned[name], one, columns, seed)
+        rankers[name] = Ranker(one, asked, columns, *trees, facts)
     return rankers
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,9 @@ LEAST = 50
 _EACH = 5
 
 _CHUNK = 256
+
+#: Of the lists in which nothing was taken up, one of so many is learned from, in place of them all.
+_QUIET = 4
 
 
 @dataclass(frozen=True)
@@ -142,36 +146,41 @@ def _orders(block: Block, as_of: AsOf, config: RankerConfig) -> Lessons:
     if as_of == "last":
         at = np.maximum(at, log.time[asked])  # a shop is asked when somebody is there
     questions = _asked_at(log, asked, at, events_before(log, log.person[asked], asked))
-    if as_of == "last":
-        # And long before somebody orders, for an e-mail: some lists are of the block's start.
-        early = Questions(
-            np.full(len(asked), block.at, dtype=np.int64),
-            questions.histories,
-            questions.shopper,
-            _seen_before(questions.histories, questions.shopper, block.at),
-            questions.anchors,
-            questions.exclude,
-        )
-        first = np.sort(np.unique(questions.shopper, return_index=True)[1])
-        return Lessons(*_both(questions, early, truth, first))
-    return Lessons(questions, truth, np.ones(len(truth.values), dtype=np.int8))
+    lessons = Lessons(questions, truth, np.ones(len(truth.values), dtype=np.int8))
+    return _both(lessons, _starts(block, questions.histories, config)) if as_of == "last" else lessons
 
 
-def _both(
-    one: Questions, other: Questions, truth: Ragged, rows: NDArray[np.int64]
-) -> tuple[Questions, Ragged, NDArray[np.int8]]:
-    """Questions of one kind, and some rows of another, with the same truths."""
-    every = np.concatenate([np.arange(len(one)), rows])
-    joined = Questions(
-        np.concatenate([one.at, other.at[rows]]),
-        one.histories,
-        one.shopper[every],
-        np.concatenate([one.seen, other.seen[rows]]),
-        one.anchors.take(every),
-        one.exclude.take(every),
+def _starts(block: Block, histories: Histories, config: RankerConfig) -> Lessons:
+    """A list for everybody who buys something in the block, at its start: what they buy in all of it is right."""
+    log = block.whole
+    rows = block.rest[target_events(log)[block.rest]]
+    people = np.unique(log.person[rows[_some(log, rows, config.questions, each=1)]])
+    rows = rows[np.isin(log.person[rows], people)]
+    rows = rows[np.argsort(log.person[rows], kind="stable")]
+    n = len(people)
+    at = np.full(n, block.at, dtype=np.int64)
+    shopper = people.astype(np.int64)
+    questions = Questions(
+        at, histories, shopper, _seen_before(histories, shopper, block.at), Ragged.empty(n), Ragged.empty(n)
     )
-    right = truth.take(every)
-    return joined, right, np.ones(len(right.values), dtype=np.int8)
+    indptr = np.searchsorted(log.person[rows], np.append(people, people[-1:] + 1)).astype(np.int64)
+    return Lessons(questions, Ragged(indptr, log.product[rows]), np.ones(len(rows), dtype=np.int8))
+
+
+def _both(one: Lessons, other: Lessons) -> Lessons:
+    """Lists about the same histories, one after the other."""
+    first, second = one.questions, other.questions
+    questions = Questions(
+        np.concatenate([first.at, second.at]),
+        first.histories,
+        np.concatenate([first.shopper, second.shopper]),
+        np.concatenate([first.seen, second.seen]),
+        Ragged.empty(len(first) + len(second)),
+        Ragged.empty(len(first) + len(second)),
+    )
+    indptr = np.concatenate([one.truth.indptr, one.truth.indptr[-1] + other.truth.indptr[1:]])
+    truth = Ragged(indptr, np.concatenate([one.truth.values, other.truth.values]))
+    return Lessons(questions, truth, np.concatenate([one.grade, other.grade]))
 
 
 def _steps(block: Block, config: RankerConfig) -> Lessons:
@@ -215,14 +224,14 @@ def _seen_before(histories: Histories, shopper: NDArray[np.int64], at: int) -> N
     return np.asarray(counted[shopper], dtype=np.int64)
 
 
-def _some(log: EventLog, rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """Places of at most ``most`` rows, in the order of time: the newest `_EACH` of a person, of these some evenly.
+def _some(log: EventLog, rows: NDArray[np.int64], most: int, each: int = _EACH) -> NDArray[np.int64]:
+    """Places of at most ``most`` rows, in the order of time: the newest ``each`` of a person, of these some evenly.
 
     Nothing is drawn, and it does not depend on what people are called.
     """
     newest = np.lexsort((-rows, log.person[rows]))
     person = log.person[rows[newest]]
-    kept = newest[np.arange(len(newest)) - np.searchsorted(person, person) < _EACH]
+    kept = newest[np.arange(len(newest)) - np.searchsorted(person, person) < each]
     if len(kept) > most:
         by_time = kept[np.argsort(log.time[rows[kept]], kind="stable")]
         kept = by_time[np.linspace(0, len(by_time) - 1, most).astype(np.int64)]
@@ -238,11 +247,21 @@ def _spans(start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[n
 
 @dataclass(frozen=True)
 class Taught:
-    """Rows to learn from: signals, grades (0: not taken up), and how many rows belong to each list."""
+    """Rows to learn from, those of each list best first by the blend.
+
+    Attributes:
+        table: float32[rows, signals].
+        grade: int8[rows], 0 where it was not taken up.
+        share: float32[rows], score in the blend as a share of the best of the list.
+        sizes: int64[lists], how many rows belong to each.
+        weight: float32[lists], how many lists each stands for.
+    """
 
     table: NDArray[np.float32]
     grade: NDArray[np.int8]
+    share: NDArray[np.float32]
     sizes: NDArray[np.int64]
+    weight: NDArray[np.float32]
 
 
 def taught(
@@ -254,7 +273,7 @@ def taught(
     config: RankerConfig,
     kind: Kind,
 ) -> Taught:
-    """Candidates of the lists of a block, those lists in which something was taken up.
+    """Candidates of the lists of a block: those lists in which something was taken up, and some of the others.
 
     Args:
         lessons: the lists.
@@ -266,9 +285,8 @@ def taught(
         kind: what the shop's target events are: what somebody had is left out unless the ranker learns of repeats.
     """
     n = len(facts.first)
-    tables: list[NDArray[np.float32]] = []
-    grades: list[NDArray[np.int8]] = []
-    sizes: list[NDArray[np.int64]] = []
+    parts: list[Taught] = []
+    quiet = 0
     for start in range(0, len(lessons.questions), _CHUNK):
         stop = min(start + _CHUNK, len(lessons.questions))
         queries = lessons.questions.queries(start, stop)
@@ -285,6 +303,9 @@ def taught(
         place = np.minimum(truth.searchsorted(key), max(len(truth) - 1, 0))
         mark = np.where(truth[place] == key, grade[place], 0) if len(truth) else np.zeros(len(key))
         some = np.bincount(rows_of(chosen.indptr), weights=mark, minlength=len(chosen)) > 0
+        silent = np.flatnonzero(~some & (np.diff(chosen.indptr) > 0))
+        some[silent[(quiet + np.arange(len(silent))) % _QUIET == 0]] = True
+        quiet += len(silent)
         if not some.any():
             continue
         rows = np.flatnonzero(some)
@@ -295,12 +316,25 @@ def taught(
         order = chosen.best_first
         told = {name: _of_rows(scores, rows) for name, scores in proposed.items()}
         table = signals.table(seen.take(rows), chosen, told, sources, asked, config.latest, facts)
-        tables.append(table[order])
-        grades.append(mark[kept][order].astype(np.int8))
-        sizes.append(np.diff(indptr))
-    if not tables:
-        return Taught(np.zeros((0, 0), dtype=np.float32), np.zeros(0, dtype=np.int8), np.zeros(0, dtype=np.int64))
-    return Taught(np.concatenate(tables), np.concatenate(grades), np.concatenate(sizes))
+        marks = mark[kept][order].astype(np.int8)
+        weight = np.where(np.isin(rows, silent), np.float32(_QUIET), np.float32(1))
+        parts.append(Taught(table[order], marks, chosen.relative().value[order], np.diff(indptr), weight))
+    return joined(parts)
+
+
+def joined(parts: Sequence[Taught]) -> Taught:
+    """The rows of several."""
+    if not parts:
+        nothing = np.zeros(0, dtype=np.float32)
+        no_marks, no_lists = np.zeros(0, dtype=np.int8), np.zeros(0, dtype=np.int64)
+        return Taught(np.zeros((0, 0), dtype=np.float32), no_marks, nothing, no_lists, nothing)
+    return Taught(
+        np.concatenate([part.table for part in parts]),
+        np.concatenate([part.grade for part in parts]),
+        np.concatenate([part.share for part in parts]),
+        np.concatenate([part.sizes for part in parts]),
+        np.concatenate([part.weight for part in parts]),
+    )
 
 
 def _of_rows(scores: Scores, rows: NDArray[np.int64]) -> Scores:
@@ -317,35 +351,31 @@ def _left_out(queries: Queries, config: RankerConfig, kind: Kind, n: int) -> NDA
     return np.unique(np.concatenate([anchors, had.row * n + had.product]))
 
 
-def learn(parts: Sequence[Taught], config: RankerConfig, names: tuple[str, ...], seed: int) -> str:
-    """LightGBM's model; empty where there is too little to learn from.
+def learn(parts: Sequence[Taught], config: RankerConfig, names: tuple[str, ...], seed: int) -> tuple[str, float, float]:
+    """LightGBM's model, empty where there is too little to learn from; slope and intercept as in `Ranker`.
 
-    LambdaRank (Burges 2010) on lists in which something was taken up. Deterministic: one thread, fixed seed.
+    * probability: boosting of the logistic likelihood of being taken up, from what the blend says: a logistic
+      regression on the logarithm of the share is the score that trees begin with (an offset, as in Friedman 2001), so
+      that with nothing to add the order is that of the blend, and a sum is a calibrated log-odds.
+    * order: LambdaRank (Burges 2010) on the lists in which something was taken up, from nothing.
+
+    Deterministic: one thread, fixed seed.
     """
-    parts = [part for part in parts if len(part.sizes)]
-    if sum(len(part.sizes) for part in parts) < LEAST:
-        return ""
     import lightgbm
 
-    table = np.concatenate([part.table for part in parts])
-    grade = np.concatenate([part.grade for part in parts])
-    data = lightgbm.Dataset(
-        table,
-        grade.astype(np.int32),
-        group=np.concatenate([part.sizes for part in parts]),
-        feature_name=list(names),
-        params={"max_bin": 127, "verbosity": -1},
-        free_raw_data=True,
-    )
-    parameters = {
-        "objective": "lambdarank",
-        "label_gain": [0.0, 1.0, config.cart_gain, config.purchase_gain],
-        "lambdarank_truncation_level": 20,
+    every = joined([part for part in parts if len(part.sizes)])
+    number = np.repeat(np.arange(len(every.sizes)), every.sizes)
+    told = np.bincount(number, weights=every.grade > 0, minlength=len(every.sizes)) > 0
+    if np.count_nonzero(told) < LEAST:
+        return "", 0.0, 0.0
+    gains = np.array([1.0, 1.0, config.cart_gain, config.purchase_gain])
+    weight = every.weight[number] * gains[every.grade]
+    parameters: dict[str, Any] = {
         "num_leaves": config.leaves,
         "learning_rate": config.learning_rate,
         "min_data_in_leaf": config.rows_a_leaf,
         "feature_fraction": 0.5,
-        "lambda_l2": 5.0,
+        "lambda_l2": config.shrinkage,
         "max_bin": 127,
         "num_threads": 1,
         "deterministic": True,
@@ -353,4 +383,31 @@ def learn(parts: Sequence[Taught], config: RankerConfig, names: tuple[str, ...],
         "seed": seed,
         "verbosity": -1,
     }
-    return str(lightgbm.train(parameters, data, config.trees).model_to_string())
+    binning = {"max_bin": 127, "verbosity": -1}
+    if config.learns_to == "order":
+        kept = told[number]
+        grade, group = every.grade[kept].astype(np.int32), every.sizes[told]
+        data = lightgbm.Dataset(every.table[kept], grade, group=group, feature_name=list(names), params=binning)
+        parameters |= {
+            "objective": "lambdarank",
+            "label_gain": [0.0, *gains[1:]],
+            "lambdarank_truncation_level": 20,
+        }
+        return str(lightgbm.train(parameters, data, config.trees).model_to_string()), 0.0, 0.0
+    slope, intercept = calibration(every.share, every.grade > 0, weight)
+    start = slope * np.log(every.share) + intercept
+    data = lightgbm.Dataset(
+        every.table, every.grade > 0, weight=weight, init_score=start, feature_name=list(names), params=binning
+    )
+    parameters |= {"objective": "binary"}
+    return str(lightgbm.train(parameters, data, config.trees).model_to_string()), slope, intercept
+
+
+def calibration(
+    share: NDArray[np.float32], taken: NDArray[np.bool_], weight: NDArray[np.floating]
+) -> tuple[float, float]:
+    """Slope and intercept of the log-odds of being taken up by the logarithm of the share (Platt 1999)."""
+    from sklearn.linear_model import LogisticRegression
+
+    fitted = LogisticRegression(C=np.inf).fit(np.log(share)[:, None], taken, sample_weight=weight)
+    return max(float(fitted.coef_[0, 0]), 0.0), float(fitted.intercept_[0])

@@ -27,6 +27,8 @@ class RankerConfig(Config):
 
     learns: Literal["orders", "steps"] = "orders"
     """What shoppers buy next (or view, where nobody buys); or what they go for next beside what they look at."""
+    learns_to: Literal["order", "probability"] = "probability"
+    """The probability of each candidate, beginning with what the blend says, as margins need it; or the order alone."""
     moments: tuple[AsOf, ...] = ("last", "customer")
     """Lists that it orders: those made at the end of the log for everybody, as when serving, or at the end of what each
     person did."""
@@ -46,6 +48,8 @@ class RankerConfig(Config):
     """How much each tree corrects."""
     rows_a_leaf: int = Field(200, ge=1)
     """Fewest candidates in a leaf."""
+    shrinkage: float = Field(5.0, ge=0)
+    """Penalty on the squared values of leaves."""
     questions: int = Field(10_000, ge=1)
     """Lists to learn from in each block, at most."""
     blocks: int = Field(1, ge=1)
@@ -67,6 +71,7 @@ class Ranker:
         asked: names of the sources whose opinion it knows, in the order of its signals.
         names: the signals.
         text: LightGBM's model; empty where there was too little to learn from, and the blend decides.
+        slope, intercept: of what trees add to: slope · ln(share of the blend's best) + intercept.
         facts: of products.
     """
 
@@ -74,6 +79,8 @@ class Ranker:
     asked: tuple[str, ...]
     names: tuple[str, ...]
     text: str
+    slope: float
+    intercept: float
     facts: Facts
 
     @cached_property
@@ -98,7 +105,8 @@ class Ranker:
             return scores
         chosen, place = scores.first(self.config.candidates)
         rows = signals.table(queries, chosen, proposed, sources, self.asked, self.config.latest, self.facts)
-        raw = np.asarray(self.booster.predict(rows, num_threads=1), dtype=np.float64)
+        raw = np.asarray(self.booster.predict(rows, num_threads=1, raw_score=True), dtype=np.float64)
+        raw += self.slope * np.log(chosen.relative().value) + self.intercept
         value = scores.relative(1e-5).value  # below anything that is ranked, whatever the weights of the blend
         value[place] = 1 / (1 + np.exp(-np.clip(raw, -10, 10)))
         return replace(scores, value=value)

@@ -8,17 +8,19 @@ so a row for training holds what a request at that moment would have seen. NaN: 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.catalogue import CATEGORY_SEPARATOR, Catalogue, Text
 from features.events import DAY, HOUR, MINUTE, NEVER, EventLog, Kind
-from features.histories import Histories, Ragged, rows_of
+from features.histories import Histories, rows_of
 from features.vocabulary import Vocabulary
+from recommender.opinions import opinions, standings
 from recommender.queries import Queries
 from recommender.sources.base import Source
+from recommender.sources.neighbours import NeighbourSource
 from recommender.sources.ranking import RankingSource
 from recommender.sources.scores import Scores
 
@@ -28,7 +30,7 @@ Ints = NDArray[np.int64]
 #: What a shopper did within so long before the question belongs to their visit.
 VISIT = 30 * MINUTE
 
-#: Steps of the history, the newest, that some sources are asked about one by one.
+#: Steps of the history, the newest (that of the anchors, if there are any), that some sources speak of one by one.
 STEPS = 3
 
 #: Weight of a step of the history relative to the next newer one, in affinities and in decayed counts of purchases.
@@ -39,6 +41,8 @@ _OWN = (
     *("times_bought", "share_of_orders", "decayed_orders", "orders_since_bought", "days_since_bought"),
     *("mean_days_between", "phase", "phase_in_orders"),
 )
+#: What is told of a source: its score as a share of the best among the candidates, the rank among them, and as it is.
+_TOLD = ("share", "rank", "score")
 _ATTRIBUTES = ("category", "department", "brand")
 _SHOPPER = ("events", "orders", "days_since_event", "days_since_order", "visit_events", "hour", "weekday")
 
@@ -91,24 +95,13 @@ def _departments(category: Text) -> NDArray[np.int32]:
     return of_path[category.codes].astype(np.int32)
 
 
-def one_step(queries: Queries, back: int) -> Queries:
-    """The questions with a single step of what they look at: 0 is the newest, that of the anchors if there are any."""
-    history = queries.history
-    anchored = queries.anchors.indptr[1:] > queries.anchors.indptr[:-1]
-    kept = history.steps_back + anchored[history.row] == back
-    nothing = Ragged.empty(len(queries))
-    return replace(queries, history=history.where(kept), anchors=queries.anchors if back == 0 else nothing)
-
-
 def names(sources: Mapping[str, Source], asked: Sequence[str], newest: Sequence[str]) -> tuple[str, ...]:
     """Names of the columns of `table`. Arguments as there."""
     found: list[str] = []
     for name in asked:
-        kinds = ("score", "rank") if isinstance(sources[name], RankingSource) else ("share", "rank", "score")
+        kinds = ("score", "rank") if isinstance(sources[name], RankingSource) else _TOLD
         found += [f"{name}_{kind}" for kind in kinds]
-    found += [
-        f"{name}_step_{back}_{kind}" for back in range(STEPS) for name in newest for kind in ("share", "rank", "score")
-    ]
+    found += [f"{name}_step_{back}_{kind}" for name in newest for back in range(STEPS) for kind in _TOLD]
     found += ["blend_share", "blend_rank", "proposed_by", *_OWN, "age_days", "price", "price_ratio"]
     found += [f"{name}_{kind}" for name in _ATTRIBUTES for kind in ("affinity", "in_visit")]
     return (*found, *_SHOPPER)
@@ -128,29 +121,25 @@ def table(
     Args:
         queries: n questions.
         chosen: the candidates to be ranked, and what they reached in the blend.
-        proposed: what each source said (`Source.score`), those of rankings excepted.
+        proposed: what sources said (`Source.score`): those that are neither rankings nor tables of neighbours, and any.
         sources: all of them, by name.
         asked: names of sources, in the order of columns.
-        newest: names of sources that are asked about the newest step alone, too.
+        newest: names of tables of neighbours that speak of each of the newest steps, too.
         facts: of products.
     """
     n = len(facts.first)
     row, product = rows_of(chosen.indptr), chosen.product
     key = row * n + product
+    scores, steps = _scores(queries, chosen, key, proposed, sources, asked, newest, n)
+    share, rank = standings(np.concatenate([scores, steps]), chosen.indptr)
+    told = zip(share, rank, (*scores, *steps), strict=True)
     columns: list[NDArray[np.floating]] = []
-    by = np.zeros(len(key), dtype=np.float32)
     for name in asked:
         source = sources[name]
-        if isinstance(source, RankingSource):
-            columns += [source.scores[product], source.places[product]]
-        else:
-            told = _told(proposed[name], row, key, n)
-            columns += told
-            by += told[0] > 0
-    for back in range(STEPS):
-        step = one_step(queries, back)
-        for name in newest:
-            columns += _told(sources[name].score(step), row, key, n)
+        columns += [source.scores[product], source.places[product]] if isinstance(source, RankingSource) else next(told)
+    for triple in told:
+        columns += triple
+    by = np.count_nonzero(scores, axis=0).astype(np.float32)
     columns += [chosen.value / chosen.best[row], chosen.ranks, by]
     columns += _own(queries, row, product, key, n)
     columns += [_days(queries.at[row], facts.first[product])]
@@ -160,16 +149,36 @@ def table(
     return np.column_stack([column.astype(np.float32, copy=False) for column in columns])
 
 
-def _told(scores: Scores, row: Ints, key: Ints, n: int) -> list[Floats]:
-    """What a source says of candidates: share of the best of its row, rank in its row, score; 0, NaN and 0 if none."""
+def _scores(
+    queries: Queries,
+    chosen: Scores,
+    key: Ints,
+    proposed: Mapping[str, Scores],
+    sources: Mapping[str, Source],
+    asked: Sequence[str],
+    newest: Sequence[str],
+    n: int,
+) -> tuple[Floats, Floats]:
+    """What sources that are no rankings say of candidates, float32[sources, candidates], 0 where they propose them not;
+    and what those of ``newest`` say of the steps, float32[newest · `STEPS`, candidates]. Arguments as of `table`."""
+    tables = {name: source for name, source in sources.items() if isinstance(source, NeighbourSource)}
+    by_step = opinions([tables[name] for name in newest], queries, chosen, n, STEPS)
+    known = dict(zip(newest, by_step[:, 0], strict=True))
+    others = [name for name in asked if name in tables and name not in known and name not in proposed]
+    known |= zip(others, opinions([tables[name] for name in others], queries, chosen, n)[:, 0], strict=True)
+    said = [name for name in asked if not isinstance(sources[name], RankingSource)]
+    scores = [known[name] if name in known else _proposed(proposed[name], row_key=key, n=n) for name in said]
+    width = len(chosen.product)
+    return np.array(scores, dtype=np.float32).reshape(len(said), width), by_step[:, 1:].reshape(-1, width)
+
+
+def _proposed(scores: Scores, row_key: Ints, n: int) -> Floats:
+    """Scores of candidates (row · products + product) among those that a source proposed, 0 where it did not."""
     if len(scores.value) == 0:
-        nothing = np.zeros(len(key), dtype=np.float32)
-        return [nothing, np.full(len(key), np.nan, dtype=np.float32), nothing]
+        return np.zeros(len(row_key), dtype=np.float32)
     known = scores.product if len(scores) == 1 else rows_of(scores.indptr) * n + scores.product
-    place = np.minimum(known.searchsorted(key), len(known) - 1)
-    hit = known[place] == key
-    score = np.where(hit, scores.value[place], np.float32(0))
-    return [score / scores.best[row], np.where(hit, scores.ranks[place], np.float32(np.nan)), score]
+    place, hit = _find(known, row_key)
+    return np.where(hit, scores.value[place], np.float32(0))
 
 
 def _days(at: Ints, then: Ints) -> NDArray[np.float64]:
@@ -227,7 +236,7 @@ def _own(queries: Queries, row: Ints, product: NDArray[np.int32], key: Ints, n: 
         ]
 
 
-def _find(known: Ints, key: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+def _find(known: NDArray[np.integer], key: Ints) -> tuple[Ints, NDArray[np.bool_]]:
     """Where keys stand among known ones, ascending, and which of them do."""
     place = np.minimum(known.searchsorted(key), len(known) - 1)
     return place, known[place] == key

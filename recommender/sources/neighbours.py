@@ -112,7 +112,7 @@ class NeighbourSource:
 
     def score(self, queries: Queries) -> Scores:
         """See `Source`."""
-        row, product, weight = profile(queries, decay=self.decay, steps=self.steps)
+        row, product, weight, _ = profile(queries, decay=self.decay, steps=self.steps)
         indptr, candidate, value = self.neighbours(product)
         lengths = indptr[1:] - indptr[:-1]
         value = value * np.repeat(weight, lengths)
@@ -142,7 +142,7 @@ class NeighbourSource:
     def reasons(self, queries: Queries, row: int, products: NDArray[np.int32]) -> list[Reason]:
         """The product of the shopper's profile that speaks loudest for each."""
         one = queries if len(queries) == 1 else queries.take(np.array([row]))
-        _, entry, weight = profile(one, decay=self.decay, steps=self.steps)
+        _, entry, weight, _ = profile(one, decay=self.decay, steps=self.steps)
         taste, place = np.unique(entry, return_inverse=True)
         weights = np.bincount(place, weights=weight)
         indptr, candidate, strength = self.neighbours(taste)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,12 +14,20 @@ from recommender.queries import Queries
 NEWEST = 60
 
 
-#: Parallel entries: question, product, weight.
-Profile = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
+class Profile(NamedTuple):
+    """Parallel entries of tastes.
+
+    row: int64, the question; product: int32; weight: float32; back: int64, how many steps back (anchors 0).
+    """
+
+    row: NDArray[np.int64]
+    product: NDArray[np.int32]
+    weight: NDArray[np.float32]
+    back: NDArray[np.int64]
 
 
 def profile(queries: Queries, *, decay: float, steps: int) -> Profile:
-    """Taste as entries (question, product, weight decay^(steps back)); a product may stand in several.
+    """Taste as entries of weight decay^(steps back); a product may stand in several.
 
     Steps are those of `Histories.steps_back`.
     The anchors (page, cart) are the newest step of all, with weight 1. ``steps``: how far back to look, but no further
@@ -32,17 +42,18 @@ def profile(queries: Queries, *, decay: float, steps: int) -> Profile:
 def _profile(queries: Queries, decay: float, steps: int) -> Profile:
     row = rows_of(queries.anchors.indptr)
     product = queries.anchors.values
-    weight = np.ones(len(row), dtype=np.float32)
+    weight, back = np.ones(len(row), dtype=np.float32), np.zeros(len(row), dtype=np.int64)
     history = queries.history
     if len(history.product) == 0:
-        return row, product, weight
+        return Profile(row, product, weight, back)
     events_back = history.indptr[1:][history.row] - np.arange(len(history.row))
     near = np.flatnonzero((history.steps_back < steps) & (events_back <= NEWEST))
     past = history.row[near]
     anchored = queries.anchors.indptr[1:] > queries.anchors.indptr[:-1]
-    aged = np.power(decay, history.steps_back[near] + anchored[past], dtype=np.float32)
-    return (
+    steps_back = history.steps_back[near] + anchored[past]
+    return Profile(
         np.concatenate([row, past]),
         np.concatenate([product, history.product[near]]),
-        np.concatenate([weight, aged]),
+        np.concatenate([weight, np.power(decay, steps_back, dtype=np.float32)]),
+        np.concatenate([back, steps_back]),
     )

@@ -326,7 +326,7 @@ def test_lines_of_an_order_and_runs_of_one_product_are_one_step() -> None:
 def test_the_page_is_the_newest_step() -> None:
     log, _ = logs.log_of([("view", 1, "a", "x"), ("view", 2, "a", "y"), ("view", 2.5, "b", "z")])
     taste = profile(logs.queries_of(log, people=["a", "b"], anchors=[["z"], []]), decay=0.5, steps=5)
-    weights = Scores.summed(*taste, 2, 3).dense(3)
+    weights = Scores.summed(taste.row, taste.product, taste.weight, 2, 3).dense(3)
     x, y, z = (log.products.code(name) for name in "xyz")
     assert weights[0, [z, y, x]].tolist() == [1, 0.5, 0.25]
     assert weights[1, z] == 1
