@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from features.config import Config, ConfigError
 from recommender.anchors import DefaultAnchors
 from recommender.exploration import ExplorationConfig
+from recommender.queries import AsOf
 from recommender.ranker import RankerConfig
 from recommender.sources.als import AlsConfig
 from recommender.sources.cooccurrence import CooccurrenceConfig
@@ -51,10 +52,8 @@ class PlacementConfig(Config):
 
     sources: dict[str, Annotated[float, Field(gt=0)]]
     """Weight of each source in the blend. Scores of a source are relative to its best candidate."""
-    ranker: str = ""
-    """The ranker that puts the best of the blend in order; empty: the blend decides."""
-    repeat_ranker: str = ""
-    """The same for lists that hold what the shopper had before."""
+    rankers: tuple[str, ...] = ()
+    """Rankers that put the best of the blend in order, each the lists that it learns from; none: the blend decides."""
     of: Literal["products", "groups"] = "products"
     """What is listed: products, or groups of products (categories and brands)."""
     per: Literal["customer", "product"] = "customer"
@@ -109,19 +108,21 @@ class RecommenderConfig(Config):
     substitute_similarity: float = Field(0.5, gt=0, le=1)
     """Products whose descriptions are at least this alike (cosine, source ``text``) replace each other."""
 
+    def ranker_of(self, placement: PlacementConfig, as_of: AsOf, *, repeats: bool) -> str:
+        """The ranker that orders lists made at such moments, of what shoppers had before or not; empty: none."""
+        for name in placement.rankers:
+            one = self.rankers.get(name)
+            if one is not None and as_of in one.moments and one.repeats == repeats:
+                return name
+        return ""
+
     @model_validator(mode="after")
     def _margins_weigh_probabilities(self) -> RecommenderConfig:
         for name, placement in self.placements.items():
-            field = "repeat_ranker" if placement.repeats else "ranker"
-            ranker = getattr(placement, field)
-            if placement.margin_weight and not ranker:
-                msg = f"placements.{name}.margin_weight weighs probabilities: it needs a {field}"
-                raise ValueError(msg)
-            if placement.margin_weight and ranker in self.rankers and "last" not in self.rankers[ranker].moments:
-                msg = (
-                    f"placements.{name}.margin_weight weighs probabilities, and {ranker} gives none when lists are "
-                    f"served: add 'last' to rankers.{ranker}.moments"
-                )
+            ranker = self.ranker_of(placement, "last", repeats=placement.repeats)
+            if placement.margin_weight and (not ranker or self.rankers[ranker].learns_to != "probability"):
+                wanted = f"learns_to = 'probability', 'last' among its moments and repeats = {placement.repeats}"
+                msg = f"placements.{name}.margin_weight weighs probabilities: its rankers must name one with {wanted}"
                 raise ValueError(msg)
         return self
 
@@ -142,8 +143,8 @@ class RecommenderConfig(Config):
             ):
                 msg = f"placements.{name} lists products by what is due again: there must be a source named repurchase"
                 raise ValueError(msg)
-            for ranker in (placement.ranker, placement.repeat_ranker):
-                if ranker and (ranker not in self.rankers or placement.of == "groups"):
+            for ranker in placement.rankers:
+                if ranker not in self.rankers or placement.of == "groups":
                     msg = f"placements.{name} names the ranker {ranker!r}; there are: {', '.join(sorted(self.rankers))}"
                     raise ValueError(msg)
         for name, ranker_config in self.rankers.items():

@@ -89,10 +89,9 @@ def _rankers_of(config: RecommenderConfig, placements: list[str], as_of: AsOf, r
     """Rankers that some placements use, each with the first of them: it learns to rank what that one's blend says."""
     found: dict[str, str] = {}
     for place in placements:
-        one = config.placements[place]
-        names = {False: (one.ranker,), True: (one.repeat_ranker,), None: (one.ranker, one.repeat_ranker)}[repeats]
-        for name in names:
-            if name and as_of in config.rankers[name].moments:
+        for had in (False, True) if repeats is None else (repeats,):
+            name = config.ranker_of(config.placements[place], as_of, repeats=had)
+            if name:
                 found.setdefault(name, place)
     return found
 
@@ -267,7 +266,7 @@ class Recommender:
         Anchors never appear, nor does what ``exclude`` names (product codes, a row a question), nor what
         ``queries.allowed`` rules out. The fallback chain fills a list (score 0), so it is shorter than ``count`` only
         where the catalogue is. Questions are scored in chunks; no list depends on which are asked together. With
-        ``repeats`` the placement's ``repeat_ranker`` decides.
+        ``repeats`` the ranker of lists that hold what shoppers had before decides, without it that of the others.
 
         Raises:
             UnknownPlacement: there is none of that name, or it does not list products.
@@ -307,9 +306,9 @@ class Recommender:
         return Lists(product, score)
 
     def ranker(self, config: PlacementConfig, *, repeats: bool) -> Ranker | None:
-        """The ranker of a placement, if it has one."""
-        name = config.repeat_ranker if repeats else config.ranker
-        return self.rankers.get(name)
+        """The ranker of a placement's lists, if it has one. Only those for the moments asked for are fitted."""
+        fitted = (self.rankers[name] for name in config.rankers if name in self.rankers)
+        return next((ranker for ranker in fitted if ranker.config.repeats == repeats), None)
 
     def _may_stand(self, queries: Queries, scores: Scores, exclude: Ragged | None, start: int) -> NDArray[np.bool_]:
         """bool[candidates]: those that a list may hold. ``start``: the first row of ``exclude``."""

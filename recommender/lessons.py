@@ -137,7 +137,7 @@ def _orders(block: Block, as_of: AsOf, config: RankerConfig) -> Lessons:
     inside = np.isin(rows, block.rest)
     starts = np.flatnonzero(np.append(True, moment[1:] != moment[:-1])) if len(rows) else rows
     starts = starts[inside[starts]]
-    starts = starts[_some(log, rows[starts], config.questions)]
+    starts = starts[_some(log, rows[starts], config.questions, each=1 if as_of == "last" else _EACH)]
     lines = np.searchsorted(moment, [moment[starts], moment[starts] + 1])
     indptr, entries = _spans(lines[0], lines[1])
     truth = Ragged(indptr, log.product[rows[entries]])

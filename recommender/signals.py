@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from features.catalogue import CATEGORY_SEPARATOR, Catalogue, Text
 from features.events import DAY, HOUR, MINUTE, NEVER, EventLog, Kind
 from features.histories import Histories, rows_of
+from features.past import target_events
 from features.vocabulary import Vocabulary
 from recommender.opinions import opinions, standings
 from recommender.queries import Queries
@@ -44,6 +46,7 @@ _OWN = (
 #: What is told of a source: its score as a share of the best among the candidates, the rank among them, and as it is.
 _TOLD = ("share", "rank", "score")
 _ATTRIBUTES = ("category", "department", "brand")
+_GROUPS = ("category", "brand")
 _SHOPPER = ("events", "orders", "days_since_event", "days_since_order", "visit_events", "hour", "weekday")
 
 
@@ -54,12 +57,15 @@ class Facts:
     Attributes:
         first: int64[products], microseconds UTC of the first event, `NEVER` if there was none.
         price: float32[products], ln(1 + mean price paid), NaN where nobody paid.
+        buyers, purchases: float32[products], how many people bought it (or viewed it, where nobody buys), how often.
         category, department, brand: int32[products], -1 where the catalogue does not say; a department is the first
             part of a category's path.
     """
 
     first: NDArray[np.int64]
     price: Floats
+    buyers: Floats
+    purchases: Floats
     category: NDArray[np.int32]
     department: NDArray[np.int32]
     brand: NDArray[np.int32]
@@ -75,13 +81,35 @@ class Facts:
         count = np.bincount(log.product[paid], minlength=n)
         total = np.bincount(log.product[paid], weights=np.log1p(log.price[paid]), minlength=n)
         price = np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
-        return Facts(first, price, *_described(catalogue))
+        rows = np.flatnonzero(target_events(log))
+        pairs = np.unique(log.person[rows].astype(np.int64) * n + log.product[rows])
+        buyers = np.bincount(pairs % max(n, 1), minlength=n).astype(np.float32)
+        purchases = np.bincount(log.product[rows], minlength=n).astype(np.float32)
+        return Facts(first, price, buyers, purchases, *_described(catalogue))
+
+    @cached_property
+    def standing(self) -> Floats:
+        """float32[6, products]: of the product's category, then of its brand, NaN where it has none: share of the
+        shop's buyers, how many times it is bought by one buyer of a product (1: always something else), and the
+        product's share of its buyers."""
+        found = np.full((len(_GROUPS), 3, len(self.first)), np.nan, dtype=np.float32)
+        everybody = max(float(self.buyers.sum()), 1.0)
+        for place, name in enumerate(_GROUPS):
+            code = getattr(self, name)
+            some = np.flatnonzero(code >= 0)
+            buyers = np.bincount(code[some], weights=self.buyers[some])[code[some]] if len(some) else 0
+            purchases = np.bincount(code[some], weights=self.purchases[some])[code[some]] if len(some) else 0
+            found[place, 0, some] = buyers / everybody
+            found[place, 1, some] = purchases / np.maximum(buyers, 1)
+            found[place, 2, some] = self.buyers[some] / np.maximum(buyers, 1)
+        return found.reshape(-1, len(self.first))
 
     def over(self, catalogue: Catalogue) -> Facts:
         """The same over a catalogue with more products, as it describes them now."""
         more = (0, len(catalogue) - len(self.first))
         first = np.pad(self.first, more, constant_values=NEVER)
-        return Facts(first, np.pad(self.price, more, constant_values=np.nan), *_described(catalogue))
+        price, buyers, purchases = np.pad(self.price, more, constant_values=np.nan), self.buyers, self.purchases
+        return Facts(first, price, np.pad(buyers, more), np.pad(purchases, more), *_described(catalogue))
 
 
 def _described(catalogue: Catalogue) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
@@ -104,6 +132,8 @@ def names(sources: Mapping[str, Source], asked: Sequence[str], newest: Sequence[
     found += [f"{name}_step_{back}_{kind}" for name in newest for back in range(STEPS) for kind in _TOLD]
     found += ["blend_share", "blend_rank", "proposed_by", *_OWN, "age_days", "price", "price_ratio"]
     found += [f"{name}_{kind}" for name in _ATTRIBUTES for kind in ("affinity", "in_visit")]
+    found += [f"{name}_{kind}" for name in _GROUPS for kind in ("popularity", "loyalty", "share_of")]
+    found += [f"{name}_{kind}" for name in _GROUPS for kind in ("bought", "days_since_bought")]
     return (*found, *_SHOPPER)
 
 
@@ -145,6 +175,8 @@ def table(
     columns += [_days(queries.at[row], facts.first[product])]
     columns += _prices(queries, row, product, facts)
     columns += _affinities(queries, row, product, facts)
+    columns += list(facts.standing[:, product])
+    columns += _groups_bought(queries, row, product, facts)
     columns += [column[row] for column in _shopper(queries)]
     return np.column_stack([column.astype(np.float32, copy=False) for column in columns])
 
@@ -296,6 +328,28 @@ def _affinities(queries: Queries, row: Ints, product: NDArray[np.int32], facts: 
             sums = np.bincount(place, weights=weight, minlength=len(pairs))
             share = np.where(hit, sums[where] / np.maximum(total, 1e-12)[row], 0)
             found.append(np.where(code[product] >= 0, share, np.nan))
+    return found
+
+
+def _groups_bought(queries: Queries, row: Ints, product: NDArray[np.int32], facts: Facts) -> list[NDArray[np.floating]]:
+    """How many products of the candidate's category, and of its brand, the shopper bought, and days since the last."""
+    bought = queries.history.bought
+    found: list[NDArray[np.floating]] = []
+    for name in _GROUPS:
+        code = getattr(facts, name)
+        width = int(code.max(initial=-1)) + 2
+        pairs, place = np.unique(bought.row * width + code[bought.product] + 1, return_inverse=True)
+        if not len(pairs):
+            found += [np.zeros(len(row)), np.full(len(row), np.nan)]
+            continue
+        where, hit = _find(pairs, row * width + code[product] + 1)
+        hit &= code[product] >= 0
+        last = np.zeros(len(pairs), dtype=np.int64)
+        last[place] = bought.time  # written last stays: the newest
+        found += [
+            np.where(hit, np.bincount(place)[where], 0),
+            np.where(hit, (queries.at[row] - last[where]) / DAY, np.nan),
+        ]
     return found
 
 

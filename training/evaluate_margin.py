@@ -25,13 +25,13 @@ def ranked_by(recommender: Recommender, judgement: Judgement) -> int:
     """How many candidates of a judgement's lists have a probability for a score.
 
     Raises:
-        EvaluationError: none: no ranker orders these lists.
+        EvaluationError: none: no ranker knows probabilities for these lists.
     """
     ranker = recommender.ranker(recommender.placement(judgement.placement), repeats=judgement.repeats)
-    if ranker is None or not ranker.text:
+    if ranker is None or not ranker.text or ranker.config.learns_to != "probability":
         raise EvaluationError(
-            f"margins weigh probabilities, and no ranker orders these lists: {judgement.placement} needs one whose "
-            f"moments hold {judgement.as_of!r}, and enough data to teach it"
+            f"margins weigh probabilities, and no ranker knows those of these lists: {judgement.placement} needs one "
+            f"with learns_to = 'probability' whose moments hold {judgement.as_of!r}, and enough data to teach it"
         )
     return ranker.config.candidates
 

@@ -18,7 +18,7 @@ from training.split import Split
 
 def with_one_source(recommender: Recommender, placement: str, source: str) -> Recommender:
     """The same, but that a placement stands on one source alone, in its own order; what fills up stays as it is."""
-    changes = {"sources": {source: 1.0}, "ranker": "", "repeat_ranker": ""}
+    changes = {"sources": {source: 1.0}, "rankers": ()}
     one = recommender.config.placements[placement].model_copy(update=changes)
     placements = recommender.config.placements | {placement: one}
     return replace(recommender, config=recommender.config.model_copy(update={"placements": placements}))

@@ -83,7 +83,7 @@ def search_space(config: RecommenderConfig, placements: Sequence[str], *, repeat
     """The settings that lists of these placements depend on most, in the order of the configuration.
 
     Settings that are None (no half-life) stay so; sources that a placement only falls back on, or only a ranker asks,
-    are left alone. ``repeats``: some of the lists hold what the shopper had before: the ``repeat_ranker`` counts, too.
+    are left alone. ``repeats``: some of the lists hold what the shopper had before: their rankers count, too.
     """
     tables = config.model_dump(mode="json")
     found: list[Setting] = []
@@ -91,9 +91,12 @@ def search_space(config: RecommenderConfig, placements: Sequence[str], *, repeat
         for source, weight in tables["placements"][placement]["sources"].items():
             found.append(setting(("placements", placement, "sources", source), WEIGHT, weight))
     chosen = [tables["placements"][placement] for placement in placements]
-    ranking = {placement["ranker"] for placement in chosen}
-    ranking |= {placement["repeat_ranker"] for placement in chosen} if repeats else set()
-    rankers = {name: table for name, table in tables["rankers"].items() if name in ranking}
+    ranking = {name for placement in chosen for name in placement["rankers"]}
+    rankers = {
+        name: table
+        for name, table in tables["rankers"].items()
+        if name in ranking and (repeats or not table["repeats"])
+    }
     used = {source for placement in chosen for source in placement["sources"]}
     for source, table in tables["sources"].items():
         if source in used:

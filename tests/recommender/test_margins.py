@@ -125,15 +125,29 @@ def test_margins_weigh_probabilities_alone() -> None:
     for changes, named in (
         (
             {"placements": {"complementary_after_purchase": {"margin_weight": 0.5}}},
-            "complementary_after_purchase.margin_weight .* needs a ranker",
+            "complementary_after_purchase.margin_weight .* its rankers must name one",
         ),
-        ({"placements": {"recommended_for_you": {"margin_weight": 0.5}}}, r"add 'last' to rankers\.next_product"),
+        (
+            {
+                "placements": {"recommended_for_you": {"margin_weight": 0.5}},
+                "rankers": {"next_product": {"moments": ["customer"]}},
+            },
+            "recommended_for_you.margin_weight .* 'last' among its moments",
+        ),
+        (
+            {
+                "placements": {"recommended_for_you": {"margin_weight": 0.5}},
+                "rankers": {"next_product": {"learns_to": "order"}},
+            },
+            "recommended_for_you.margin_weight .* learns_to = 'probability'",
+        ),
         (
             {"placements": {"you_may_also_like": {"margin_weight": 0.5, "leave_out_bought": False}}},
-            "you_may_also_like.margin_weight .* needs a repeat_ranker",
+            "you_may_also_like.margin_weight .* repeats = True",
         ),
         ({"placements": {"you_may_also_like": {"margin_weight": 1.5}}}, r"you_may_also_like\.margin_weight"),
     ):
         with pytest.raises(ConfigError, match=named):
             RecommenderConfig.default(changes)
-    assert RecommenderConfig.default({"placements": {"you_may_also_like": {"margin_weight": 0.5}}})
+    for placement in ("you_may_also_like", "recommended_for_you"):
+        assert RecommenderConfig.default({"placements": {placement: {"margin_weight": 0.5}}})

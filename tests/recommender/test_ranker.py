@@ -101,7 +101,7 @@ def test_below_what_is_ranked_the_blend_goes_on() -> None:
         "placements": {"recommended_for_you": heavy},
     }
     model = fit(log, catalogue, RecommenderConfig.default(few), at=at, placements=placements)
-    off = {"placements": {"recommended_for_you": {**heavy, "ranker": ""}}}
+    off = {"placements": {"recommended_for_you": {**heavy, "rankers": []}}}
     plain = fit(log, catalogue, RecommenderConfig.default(off), at=at, placements=placements)
     ours, blend = (one.lists("recommended_for_you", asked(one), 8).product for one in (model, plain))
     assert model.rankers["next_product"].text

@@ -262,7 +262,7 @@ def result() -> dict[str, Any]:
     events, products = shops.planted_tastes(products=60)
     log = encode_events(events, products)
     # In so small a shop a ranker finds all but the first product alike.
-    config = RecommenderConfig.default({"placements": {"recommended_for_you": {"ranker": ""}}})
+    config = RecommenderConfig.default({"placements": {"recommended_for_you": {"rankers": []}}})
     return evaluate_recommender(
         log, encode_catalogue(products, log), config, "leave-one-out", diversity=(0.0, 0.5, 0.95)
     )

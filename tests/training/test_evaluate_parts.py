@@ -170,7 +170,7 @@ class TestCandidates:
         config = RecommenderConfig.default(
             {
                 "sources": {"best_sellers": {"half_life_days": None}},
-                "placements": {"recommended_for_you": {"ranker": "", "sources": {"best_sellers": 1.0}}},
+                "placements": {"recommended_for_you": {"rankers": [], "sources": {"best_sellers": 1.0}}},
             }
         )
         catalogue = encode_catalogue(products, log)
@@ -185,7 +185,7 @@ class TestCandidates:
         log = encode_events(events, products)
         config = RecommenderConfig.default(
             {
-                "rankers": {"next_product": {"candidates": 1}},
+                "rankers": {"next_in_sequence": {"candidates": 1}},
                 "placements": {"recommended_for_you": {"sources": {"best_sellers": 1.0, "transitions": 0.001}}},
             }
         )
@@ -198,7 +198,7 @@ class TestCandidates:
         events, products = shops.planted_tastes(customers=2_400, orders=3)
         log = encode_events(events, products)
         config = RecommenderConfig.default(
-            {"placements": {"recommended_for_you": {"ranker": "", "sources": {"transitions": 1.0}}}}
+            {"placements": {"recommended_for_you": {"rankers": [], "sources": {"transitions": 1.0}}}}
         )
         catalogue = encode_catalogue(products, log)
         split = make_split(log, catalogue, "leave-one-out")
@@ -254,7 +254,7 @@ class TestSources:
         events, products = shops.planted_tastes()
         log = encode_events(events, products)
         one = {"placements": {"recommended_for_you": {"sources": {"best_sellers": 1.0}}}}
-        without = {"placements": {"recommended_for_you": {"sources": {"best_sellers": 1.0}, "ranker": ""}}}
+        without = {"placements": {"recommended_for_you": {"sources": {"best_sellers": 1.0}, "rankers": []}}}
         catalogue = encode_catalogue(products, log)
         ranked = evaluate_recommender(log, catalogue, RecommenderConfig.default(one), "leave-one-out", sources=True)
         plain = evaluate_recommender(log, catalogue, RecommenderConfig.default(without), "leave-one-out")

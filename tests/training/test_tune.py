@@ -26,7 +26,7 @@ from training.tune_study import Study, TuningError
 
 DEFAULTS = RecommenderConfig.default()
 #: Without a ranker there is less to choose.
-PLAIN = RecommenderConfig.default({"placements": {"recommended_for_you": {"ranker": "", "repeat_ranker": ""}}})
+PLAIN = RecommenderConfig.default({"placements": {"recommended_for_you": {"rankers": []}}})
 
 
 @pytest.fixture
@@ -306,9 +306,9 @@ def test_settings_of_a_ranker_are_chosen_where_it_is_asked() -> None:
         space = search_space(config, ["recommended_for_you"], repeats=repeats)
         return {one.path[1] for one in space if one.path[0] == "rankers"}
 
-    placement = DEFAULTS.placements["recommended_for_you"]
-    assert rankers(DEFAULTS, repeats=False) == {placement.ranker}
-    assert rankers(DEFAULTS, repeats=True) == {placement.ranker, placement.repeat_ranker}
+    every = set(DEFAULTS.placements["recommended_for_you"].rankers)
+    assert rankers(DEFAULTS, repeats=True) == every
+    assert rankers(DEFAULTS, repeats=False) == {name for name in every if not DEFAULTS.rankers[name].repeats} < every
     assert rankers(PLAIN, repeats=True) == set()
 
 

@@ -80,7 +80,7 @@ def test_two_hops_reach_what_shares_no_shopper() -> None:
     ("changes", "message"),
     [
         ({"sources": {"two_hop": {"of": "best_sellers"}}}, "no source with a table of neighbours"),
-        ({"placements": {"recommended_for_you": {"ranker": "none"}}}, "names the ranker 'none'"),
+        ({"placements": {"recommended_for_you": {"rankers": ["none"]}}}, "names the ranker 'none'"),
         ({"rankers": {"next_step": {"sources": ["nothing"]}}}, "names the source 'nothing'"),
     ],
 )
