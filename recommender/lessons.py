@@ -126,10 +126,13 @@ def _moment(log: EventLog, rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def lessons_of(block: Block, as_of: AsOf, config: RankerConfig) -> Lessons:
     """The lists of a block: what to ask, and what was right."""
-    return _steps(block, config) if config.learns == "steps" else _orders(block, as_of, config)
+    if config.learns == "steps":
+        return _steps(block, config)
+    return _starts(block, config) if as_of == "last" else _orders(block, config)
 
 
-def _orders(block: Block, as_of: AsOf, config: RankerConfig) -> Lessons:
+def _orders(block: Block, config: RankerConfig) -> Lessons:
+    """A list just before each order of the block."""
     log = block.whole
     rows = np.flatnonzero(target_events(log))
     rows = rows[np.argsort(log.person[rows], kind="stable")]
@@ -137,50 +140,31 @@ def _orders(block: Block, as_of: AsOf, config: RankerConfig) -> Lessons:
     inside = np.isin(rows, block.rest)
     starts = np.flatnonzero(np.append(True, moment[1:] != moment[:-1])) if len(rows) else rows
     starts = starts[inside[starts]]
-    starts = starts[_some(log, rows[starts], config.questions, each=1 if as_of == "last" else _EACH)]
+    starts = starts[_some(log, rows[starts], config.questions)]
     lines = np.searchsorted(moment, [moment[starts], moment[starts] + 1])
     indptr, entries = _spans(lines[0], lines[1])
     truth = Ragged(indptr, log.product[rows[entries]])
     asked = rows[starts]
     at = just_before(log, asked)
-    if as_of == "last":
-        at = np.maximum(at, log.time[asked])  # a shop is asked when somebody is there
     questions = _asked_at(log, asked, at, events_before(log, log.person[asked], asked))
-    lessons = Lessons(questions, truth, np.ones(len(truth.values), dtype=np.int8))
-    return _both(lessons, _starts(block, questions.histories, config)) if as_of == "last" else lessons
+    return Lessons(questions, truth, np.ones(len(truth.values), dtype=np.int8))
 
 
-def _starts(block: Block, histories: Histories, config: RankerConfig) -> Lessons:
-    """A list for everybody who buys something in the block, at its start: what they buy in all of it is right."""
+def _starts(block: Block, config: RankerConfig) -> Lessons:
+    """A list for everybody who orders in the block, at its start: what they order in all of it is right."""
     log = block.whole
     rows = block.rest[target_events(log)[block.rest]]
-    people = np.unique(log.person[rows[_some(log, rows, config.questions, each=1)]])
-    rows = rows[np.isin(log.person[rows], people)]
-    rows = rows[np.argsort(log.person[rows], kind="stable")]
+    people = log.person[rows[_some(log, rows, config.questions, each=1)]].astype(np.int64)
     n = len(people)
-    at = np.full(n, block.at, dtype=np.int64)
-    shopper = people.astype(np.int64)
-    questions = Questions(
-        at, histories, shopper, _seen_before(histories, shopper, block.at), Ragged.empty(n), Ragged.empty(n)
-    )
-    indptr = np.searchsorted(log.person[rows], np.append(people, people[-1:] + 1)).astype(np.int64)
-    return Lessons(questions, Ragged(indptr, log.product[rows]), np.ones(len(rows), dtype=np.int8))
-
-
-def _both(one: Lessons, other: Lessons) -> Lessons:
-    """Lists about the same histories, one after the other."""
-    first, second = one.questions, other.questions
-    questions = Questions(
-        np.concatenate([first.at, second.at]),
-        first.histories,
-        np.concatenate([first.shopper, second.shopper]),
-        np.concatenate([first.seen, second.seen]),
-        Ragged.empty(len(first) + len(second)),
-        Ragged.empty(len(first) + len(second)),
-    )
-    indptr = np.concatenate([one.truth.indptr, one.truth.indptr[-1] + other.truth.indptr[1:]])
-    truth = Ragged(indptr, np.concatenate([one.truth.values, other.truth.values]))
-    return Lessons(questions, truth, np.concatenate([one.grade, other.grade]))
+    place = np.full(len(log.people), n)
+    place[people] = np.arange(n)
+    rows = rows[np.argsort(place[log.person[rows]], kind="stable")]
+    indptr = np.searchsorted(place[log.person[rows]], np.arange(n + 1)).astype(np.int64)
+    truth = Ragged(indptr, log.product[rows[: indptr[-1]]])
+    histories = Histories.of(block.log)
+    at, seen = np.full(n, block.at, dtype=np.int64), np.diff(histories.indptr)[people]
+    questions = Questions(at, histories, people, seen, Ragged.empty(n), Ragged.empty(n))
+    return Lessons(questions, truth, np.ones(len(truth.values), dtype=np.int8))
 
 
 def _steps(block: Block, config: RankerConfig) -> Lessons:
@@ -215,13 +199,6 @@ def _asked_at(log: EventLog, rows: NDArray[np.int64], at: NDArray[np.int64], see
     n = len(rows)
     shopper = log.person[rows].astype(np.int64)
     return Questions(at, histories, shopper, seen, Ragged.empty(n), Ragged.empty(n))
-
-
-def _seen_before(histories: Histories, shopper: NDArray[np.int64], at: int) -> NDArray[np.int64]:
-    """How many events of each person's row happened before a moment."""
-    earlier = np.concatenate([[0], np.cumsum(histories.time < at)])
-    counted = earlier[histories.indptr[1:]] - earlier[histories.indptr[:-1]]
-    return np.asarray(counted[shopper], dtype=np.int64)
 
 
 def _some(log: EventLog, rows: NDArray[np.int64], most: int, each: int = _EACH) -> NDArray[np.int64]:

@@ -80,7 +80,7 @@ def test_the_ranked_stand_by_expected_margin_and_the_others_below(
 
 
 def shop_with(margin: NDArray[np.float64] | None, weight: float, **placement: object) -> Recommender:
-    events, products = shops.planted_tastes(customers=120)
+    events, products = shops.planted_tastes(customers=300)
     if margin is not None:
         products["margin"] = margin
     log, catalogue = logs.encoded(events, products)

@@ -92,7 +92,7 @@ def test_with_too_little_to_learn_from_the_blend_decides() -> None:
 
 
 def test_below_what_is_ranked_the_blend_goes_on() -> None:
-    events, products = shops.planted_tastes(customers=120)
+    events, products = shops.planted_tastes(customers=300)
     log, catalogue = logs.encoded(events, products)
     at, placements = logs.end_of(log), {"recommended_for_you"}
     heavy = {"sources": {"transitions": 1e6, "text": 2e5, "best_sellers": 1e5}}  # weights may be of any size
@@ -183,7 +183,7 @@ def test_no_lesson_is_of_what_its_sources_have_seen(learns: str, as_of: AsOf) ->
 
 def test_what_happens_after_a_moment_changes_nothing_before_it() -> None:
     """Sources, lessons and lists at a moment are the same whatever comes later."""
-    events, products = shops.planted_tastes(customers=80)
+    events, products = shops.planted_tastes(customers=300)
     log, catalogue = logs.encoded(events, products)
     cut = int(np.quantile(log.time, 0.8))
     config = RecommenderConfig.default(TINY)
