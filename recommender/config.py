@@ -154,11 +154,12 @@ class RecommenderConfig(Config):
                     raise ValueError(msg)
         for sources in (self.sources, self.group_sources):
             for name, source_config in sources.items():
-                if isinstance(source_config, TwoHopConfig) and not isinstance(
-                    sources.get(source_config.of), _OF_NEIGHBOURS
-                ):
-                    msg = f"sources.{name}.of: {source_config.of!r} is no source with a table of neighbours"
-                    raise ValueError(msg)
+                if not isinstance(source_config, TwoHopConfig):
+                    continue
+                for field, walked in (("of", source_config.of), ("by", source_config.by)):
+                    if walked is not None and not isinstance(sources.get(walked), _OF_NEIGHBOURS):
+                        msg = f"sources.{name}.{field}: {walked!r} is no source with a table of neighbours"
+                        raise ValueError(msg)
         return self
 
     @staticmethod

@@ -109,7 +109,7 @@ def _needed(config: RecommenderConfig, placements: list[str], rankers: Mapping[s
         asked.add("text")
     if any(config.placements[place].needs_rhythms for place in placements):
         asked.add("repurchase")
-    asked |= {one.of for name in asked if isinstance(one := config.sources[name], TwoHopConfig)}
+    asked |= _walked(config.sources, asked)
     return [name for name in config.sources if name in asked]
 
 
@@ -120,8 +120,14 @@ def _needed_groups(config: RecommenderConfig, placements: list[str]) -> list[str
         if config.placements[place].of == "groups"
         for name in _sources_of(config.placements[place])
     }
-    asked |= {one.of for name in asked if isinstance(one := config.group_sources[name], TwoHopConfig)}
+    asked |= _walked(config.group_sources, asked)
     return [name for name in config.group_sources if name in asked]
+
+
+def _walked(configs: Mapping[str, SourceConfig], asked: set[str]) -> set[str]:
+    """Sources that those of two steps are made of."""
+    found = [one for name in asked if isinstance(one := configs[name], TwoHopConfig)]
+    return {one.of for one in found} | {one.by for one in found if one.by}
 
 
 def _sources_of(placement: PlacementConfig) -> tuple[str, ...]:
@@ -200,9 +206,10 @@ def _fit_source(
         case "linear":
             return linear.fit(log, config)
         case "two_hop":
-            of = fitted[config.of]
+            of, by = fitted[config.of], fitted[config.by or config.of]
             assert isinstance(of, NeighbourSource)  # noqa: S101  # by the check of the configuration
-            return two_hop.fit(of, config)
+            assert isinstance(by, NeighbourSource)  # noqa: S101  # the same
+            return two_hop.fit(of, by, config)
         case "als":
             return als.fit(log, config, seed)
         case "text":

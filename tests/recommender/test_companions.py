@@ -222,6 +222,16 @@ def test_never_empty(shop: Recommender, anchor: str) -> None:
     assert anchor not in found
 
 
+@pytest.mark.parametrize(
+    ("anchor", "companion"), [("polish-nude", "remover"), ("pasta-penne", "sauce"), ("liner-brown", "lipstick")]
+)
+def test_what_nobody_bought_goes_with_what_its_like_goes_with(shop: Recommender, anchor: str, companion: str) -> None:
+    assert not any(anchor in order for order in baskets())
+    first = served(shop, anchor).items[0]
+    assert (first.id, first.source, first.fallback_level) == (companion, "alike", 0)
+    assert first.reasons == [{"code": "goes_with_similar", "product_id": anchor}]
+
+
 def test_a_filter_leaves_what_it_keeps(shop: Recommender) -> None:
     assert ids(served(shop, "pasta", only="category = 'Travel > Umbrellas'")) == ["umbrella"]
 

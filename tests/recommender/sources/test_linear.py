@@ -65,7 +65,7 @@ def test_two_hops_reach_what_shares_no_shopper() -> None:
         ]
     )
     one = transitions.fit(log, logs.end_of(log), transitions.TransitionsConfig(reverse=0.0))
-    two = two_hop.fit(one, TwoHopConfig())
+    two = two_hop.fit(one, one, TwoHopConfig())
     x, z = log.products.code("x"), log.products.code("z")
     assert one.table[x, z] == 0
     assert two.table[x, z] > 0
