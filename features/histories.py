@@ -48,7 +48,7 @@ class Ragged:
 
 def rows_of(indptr: NDArray[np.int64]) -> NDArray[np.int64]:
     """The row number of every entry of a ragged array, int64."""
-    return np.repeat(np.arange(len(indptr) - 1), indptr[1:] - indptr[:-1])
+    return np.arange(len(indptr) - 1).repeat(indptr[1:] - indptr[:-1])
 
 
 def gather(
@@ -58,11 +58,12 @@ def gather(
 
     ``lengths``: take only the first so many entries of each row; all by default.
     """
-    whole = indptr[rows + 1] - indptr[rows]
+    start = indptr[rows]
+    whole = indptr[rows + 1] - start
     taken = np.zeros(len(rows) + 1, dtype=np.int64)
     sizes = whole if lengths is None else np.minimum(whole, lengths)
-    np.cumsum(sizes, out=taken[1:])
-    entries = np.arange(taken[-1]) + np.repeat(indptr[rows] - taken[:-1], sizes)
+    sizes.cumsum(out=taken[1:])
+    entries = np.arange(taken[-1]) + (start - taken[:-1]).repeat(sizes)
     return taken, entries
 
 
@@ -171,18 +172,28 @@ class Histories:
         return rows_of(self.indptr)
 
     @cached_property
+    def moments_back(self) -> NDArray[np.int64]:
+        """How many moments (of purchases: orders) an event lies behind the newest of its row, int64[events]."""
+        begins = np.ones(len(self.time), dtype=np.bool_)
+        begins[1:] = (self.time[1:] != self.time[:-1]) | (self.row[1:] != self.row[:-1])
+        return self._back_from_newest(begins)
+
+    @cached_property
     def steps_back(self) -> NDArray[np.int64]:
         """How many steps an event lies behind the newest of its row (0 = the newest), int64[events].
 
         What happened at one moment (the lines of an order) is one step, and so is a run of events about one product
         (viewed, carted, bought).
         """
-        n = len(self.product)
-        if n == 0:
-            return np.zeros(0, dtype=np.int64)
-        begins = np.ones(n, dtype=np.bool_)
+        begins = np.ones(len(self.product), dtype=np.bool_)
         begins[1:] = (self.time[1:] != self.time[:-1]) & (self.product[1:] != self.product[:-1])
         begins[1:] |= self.row[1:] != self.row[:-1]
-        number = np.cumsum(begins)
+        return self._back_from_newest(begins)
+
+    def _back_from_newest(self, begins: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """How many beginnings lie between each event and the newest of its row, int64[events]."""
+        if len(begins) == 0:
+            return np.zeros(0, dtype=np.int64)
+        number = begins.cumsum()
         newest = number[np.maximum(self.indptr[1:] - 1, 0)]
         return np.asarray(newest[self.row] - number)

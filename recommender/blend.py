@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from features.histories import Histories, Ragged, rows_of
+from features.histories import Histories, Ragged
 from recommender.config import PlacementConfig
 from recommender.queries import Queries
 from recommender.sources.base import Source
@@ -47,14 +47,7 @@ def blend(
         return next(iter(parts.values())), parts
     if not parts:
         return Scores.none(len(queries)), parts
-    total = Scores.summed(
-        np.concatenate([rows_of(part.indptr) for part in parts.values()]),
-        np.concatenate([part.product for part in parts.values()]),
-        np.concatenate([part.value for part in parts.values()]),
-        len(queries),
-        products,
-    )
-    return total, parts
+    return Scores.added(list(parts.values()), products), parts
 
 
 def shares(parts: Mapping[str, Scores], products: NDArray[np.int32]) -> NDArray[np.float32]:

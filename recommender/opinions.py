@@ -3,64 +3,87 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.histories import rows_of
 from recommender.queries import Queries
 from recommender.sources.neighbours import NeighbourSource
-from recommender.sources.profile import profile
+from recommender.sources.profile import profile, recent
 from recommender.sources.scores import Scores
 
 Floats = NDArray[np.float32]
 
 
-def opinions(
-    sources: Sequence[NeighbourSource], queries: Queries, chosen: Scores, products: int, steps: int = 0
-) -> Floats:
-    """Scores of candidates by each source, as `NeighbourSource.score` has them, 0 where it does not propose them.
+class Voice(NamedTuple):
+    """A table of neighbours, and what it is asked about: parallel entries of tastes.
+
+    row: int64, the question, ascending; product: int32; weight: float32; topic: int64, which of so many ``topics`` an
+    entry belongs to. Each gets an opinion of its own.
+    """
+
+    source: NeighbourSource
+    row: NDArray[np.int64]
+    product: NDArray[np.int32]
+    weight: NDArray[np.float32]
+    topic: NDArray[np.int64]
+    topics: int
+
+
+def of_profile(source: NeighbourSource, queries: Queries) -> Voice:
+    """About the whole profile: what it says is what `NeighbourSource.score` has."""
+    row, product, weight = profile(queries, decay=source.decay, steps=source.steps)
+    return Voice(source, row, product, weight, np.zeros(len(row), dtype=np.int64), 1)
+
+
+def of_steps(source: NeighbourSource, queries: Queries, steps: int) -> Voice:
+    """About each of so many of the newest steps of a profile alone: the newest, the one before it …"""
+    entries = recent(queries, source.steps)
+    near = np.flatnonzero(entries.back < steps)
+    if len(queries) > 1:
+        near = near[np.argsort(entries.row[near], kind="stable")]
+    back = entries.back[near]
+    weight = np.power(source.decay, back, dtype=np.float32)
+    return Voice(source, entries.row[near], entries.product[near], weight, back, steps)
+
+
+def opinions(voices: Sequence[Voice], chosen: Scores, products: int) -> list[Floats]:
+    """Scores of candidates by each voice, 0 where it does not propose them.
 
     Args:
-        sources: k of them.
-        queries: n questions.
+        voices: k of them.
         chosen: candidates, n rows.
         products: number of products.
-        steps: so many of the newest steps of a profile are told one by one, too.
 
     Returns:
-        float32[k, 1 + steps, candidates]: of the whole profile, then of its newest step alone, of the one before it …
+        k arrays, float32[topics, candidates].
     """
-    found = np.zeros((len(sources), 1 + steps, len(chosen.product)), dtype=np.float32)
+    found = [np.zeros((voice.topics, len(chosen.product)), dtype=np.float32) for voice in voices]
     slot = np.full(products, -1, dtype=np.int32)
-    alone = len(chosen) == 1
-    tastes = [profile(queries, decay=source.decay, steps=source.steps) for source in sources]
-    orders = [None if alone else np.argsort(taste.row, kind="stable") for taste in tastes]
-    spans = [None if alone else np.searchsorted(np.sort(taste.row), np.arange(len(chosen) + 1)) for taste in tastes]
+    bounds = [voice.row.searchsorted(np.arange(len(chosen) + 1)) for voice in voices]
     for q in range(len(chosen)):
         span = slice(int(chosen.indptr[q]), int(chosen.indptr[q + 1]))
-        size = span.stop - span.start
-        slot[chosen.product[span]] = np.arange(size, dtype=np.int32)
-        for place, (source, taste, order, bounds) in enumerate(zip(sources, tastes, orders, spans, strict=True)):
-            product, weight, back = taste.product, taste.weight, taste.back
-            if order is not None and bounds is not None:
-                mine = order[bounds[q] : bounds[q + 1]]
-                product, weight, back = product[mine], weight[mine], back[mine]
-            if not len(product) or not size:
-                continue
-            indptr, candidate, value = source.neighbours(product)
-            where = slot[candidate]
-            hit = np.flatnonzero(where >= 0)
-            speaker = np.repeat(np.arange(len(product)), indptr[1:] - indptr[:-1])[hit]
-            where, said = where[hit], value[hit] * weight[speaker]
-            found[place, 0, span] = np.bincount(where, weights=said, minlength=size)
-            if steps:
-                back = back[speaker]
-                near = np.flatnonzero(back < steps)
-                cells = back[near] * size + where[near]
-                told = np.bincount(cells, weights=said[near], minlength=steps * size)
-                found[place, 1:, span] = told.reshape(steps, size)
-        slot[chosen.product[span]] = -1
+        candidates = chosen.product[span]
+        slot[candidates] = np.arange(len(candidates))
+        for voice, told, bound in zip(voices, found, bounds, strict=True):
+            mine = slice(int(bound[q]), int(bound[q + 1]))
+            told[:, span] = _heard(voice, mine, slot, len(candidates))
+        slot[candidates] = -1
     return found
+
+
+def _heard(voice: Voice, entries: slice, slot: NDArray[np.int32], size: int) -> NDArray[np.float64]:
+    """Opinions on the candidates of one question, float64[topics, size]; ``slot``: their place, -1 for any other."""
+    indptr, candidate, value = voice.source.neighbours(voice.product[entries])
+    place = slot[candidate]
+    hit = np.flatnonzero(place >= 0)
+    speaker = rows_of(indptr)[hit]
+    said = value[hit] * voice.weight[entries][speaker]
+    cell = voice.topic[entries][speaker] * size + place[hit]
+    total = np.bincount(cell, weights=said, minlength=voice.topics * size)
+    return np.asarray(total, dtype=np.float64).reshape(voice.topics, size)
 
 
 def standings(scores: Floats, indptr: NDArray[np.int64]) -> tuple[Floats, Floats]:

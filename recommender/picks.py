@@ -42,12 +42,13 @@ class Shelf:
     def choose(self, codes: Codes, scores: NDArray[np.float32], count: int, diversity: float) -> NDArray[np.int64]:
         """Places of the ``count`` candidates to show, best first: ties by code, one variant, categories mixed."""
         pool = max(_POOL, 5 * count)
-        near = np.arange(len(scores))
-        if len(scores) > pool and not self._varied:
-            near = np.flatnonzero(scores >= np.partition(scores, len(scores) - pool)[len(scores) - pool])
-        order = near[np.lexsort((codes[near], -scores[near]))]
         if self._varied:
-            order = one_variant(order, self.variant[codes])
+            group = self.variant[codes]
+            order = one_variant(_best_first(codes, scores, 4 * pool), group)
+            if len(order) < pool:  # too many of them are variants of each other
+                order = one_variant(_best_first(codes, scores, len(scores)), group)
+        else:
+            order = _best_first(codes, scores, pool)
         order = order[:pool]
         return order[diversified(scores[order], self.category[codes[order]], count, diversity)]
 
@@ -88,6 +89,14 @@ class Shelf:
 
     def _same(self, one: int, other: int) -> bool:
         return one == other or (self.variant[one] >= 0 and bool(self.variant[one] == self.variant[other]))
+
+
+def _best_first(codes: Codes, scores: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Places of at least the ``count`` highest scores, ties by code."""
+    near = np.arange(len(scores))
+    if len(scores) > count:
+        near = np.flatnonzero(scores >= np.partition(scores, len(scores) - count)[len(scores) - count])
+    return near[np.lexsort((codes[near], -scores[near]))]
 
 
 def down(chain: list[tuple[str, NDArray[np.int64]]], out: Mask) -> Iterator[Pick]:

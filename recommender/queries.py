@@ -36,7 +36,7 @@ class Queries:
         return len(self.at)
 
     @cached_property
-    def profiles(self) -> dict[tuple[float, int], Any]:
+    def made(self) -> dict[tuple[Any, ...], Any]:
         """What `recommender.sources.profile` made of these questions before."""
         return {}
 

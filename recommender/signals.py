@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from features.catalogue import CATEGORY_SEPARATOR, Catalogue, Text
 from features.events import DAY, HOUR, MINUTE, NEVER, EventLog, Kind
-from features.histories import Histories, rows_of
+from features.histories import rows_of
 from features.past import target_events
 from features.vocabulary import Vocabulary
-from recommender.opinions import opinions, standings
+from recommender.opinions import of_profile, of_steps, opinions, standings
 from recommender.queries import Queries
 from recommender.sources.base import Source
 from recommender.sources.neighbours import NeighbourSource
 from recommender.sources.ranking import RankingSource
-from recommender.sources.scores import Scores
+from recommender.sources.scores import Scores, distinct
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -104,6 +104,11 @@ class Facts:
             found[place, 2, some] = self.buyers[some] / np.maximum(buyers, 1)
         return found.reshape(-1, len(self.first))
 
+    @cached_property
+    def widths(self) -> dict[str, int]:
+        """How many numbers the codes of each attribute take, with that of none."""
+        return {name: int(getattr(self, name).max(initial=-1)) + 2 for name in _ATTRIBUTES}
+
     def over(self, catalogue: Catalogue) -> Facts:
         """The same over a catalogue with more products, as it describes them now."""
         more = (0, len(catalogue) - len(self.first))
@@ -178,7 +183,8 @@ def table(
     columns += list(facts.standing[:, product])
     columns += _groups_bought(queries, row, product, facts)
     columns += [column[row] for column in _shopper(queries)]
-    return np.column_stack([column.astype(np.float32, copy=False) for column in columns])
+    table = np.concatenate(columns, dtype=np.float32, casting="same_kind")
+    return table.reshape(len(columns), len(product)).T
 
 
 def _scores(
@@ -194,14 +200,16 @@ def _scores(
     """What sources that are no rankings say of candidates, float32[sources, candidates], 0 where they propose them not;
     and what those of ``newest`` say of the steps, float32[newest · `STEPS`, candidates]. Arguments as of `table`."""
     tables = {name: source for name, source in sources.items() if isinstance(source, NeighbourSource)}
-    by_step = opinions([tables[name] for name in newest], queries, chosen, n, STEPS)
-    known = dict(zip(newest, by_step[:, 0], strict=True))
-    others = [name for name in asked if name in tables and name not in known and name not in proposed]
-    known |= zip(others, opinions([tables[name] for name in others], queries, chosen, n)[:, 0], strict=True)
+    others = [name for name in asked if name in tables and name not in proposed]
+    voices = [of_profile(tables[name], queries) for name in others]
+    voices += [of_steps(tables[name], queries, STEPS) for name in newest]
+    told = opinions(voices, chosen, n)
+    known = {name: one[0] for name, one in zip(others, told[: len(others)], strict=True)}
     said = [name for name in asked if not isinstance(sources[name], RankingSource)]
     scores = [known[name] if name in known else _proposed(proposed[name], row_key=key, n=n) for name in said]
     width = len(chosen.product)
-    return np.array(scores, dtype=np.float32).reshape(len(said), width), by_step[:, 1:].reshape(-1, width)
+    by_step = [row for one in told[len(others) :] for row in one]
+    return np.array(scores, dtype=np.float32).reshape(-1, width), np.array(by_step, dtype=np.float32).reshape(-1, width)
 
 
 def _proposed(scores: Scores, row_key: Ints, n: int) -> Floats:
@@ -227,7 +235,7 @@ def _own(queries: Queries, row: Ints, product: NDArray[np.int32], key: Ints, n: 
     zero = np.zeros(len(key), dtype=np.float32)
     found: list[NDArray[np.floating]] = []
     if len(looked.product):
-        pairs, place = np.unique(looked.row * n + looked.product, return_inverse=True)
+        pairs, place = distinct(looked.row * n + looked.product, len(queries) * n)
         where, hit = _find(pairs, key)
         last = np.zeros(len(pairs), dtype=np.int64)
         last[place] = np.arange(len(place))  # written last stays: the newest
@@ -239,8 +247,8 @@ def _own(queries: Queries, row: Ints, product: NDArray[np.int32], key: Ints, n: 
         found += [zero, none, zero]
     if not len(bought.product):
         return [*found, zero, zero, zero, none, none, none, none, none]
-    back = _orders_back(bought)
-    pairs, place = np.unique(bought.row * n + bought.product, return_inverse=True)
+    back = bought.moments_back
+    pairs, place = distinct(bought.row * n + bought.product, len(queries) * n)
     where, hit = _find(pairs, key)
     count = np.bincount(place)
     decayed = np.bincount(place, weights=_HABIT**back)
@@ -274,21 +282,13 @@ def _find(known: NDArray[np.integer], key: Ints) -> tuple[Ints, NDArray[np.bool_
     return place, known[place] == key
 
 
-def _orders_back(bought: Histories) -> Ints:
-    """How many orders a purchase lies behind the newest of its row, int64[purchases]; those of a moment are one."""
-    fresh = np.ones(len(bought.time), dtype=np.bool_)
-    fresh[1:] = (bought.time[1:] != bought.time[:-1]) | (bought.row[1:] != bought.row[:-1])
-    number = np.cumsum(fresh)
-    return np.asarray(number[np.maximum(bought.indptr[1:] - 1, 0)][bought.row] - number)
-
-
 def _orders(queries: Queries) -> Ints:
     """Orders of each shopper, int64[n]."""
     bought = queries.history.bought
     if not len(bought.product):
         return np.zeros(len(queries), dtype=np.int64)
     oldest = np.minimum(bought.indptr[:-1], len(bought.product) - 1)
-    return np.where(bought.indptr[1:] > bought.indptr[:-1], _orders_back(bought)[oldest] + 1, 0)
+    return np.where(bought.indptr[1:] > bought.indptr[:-1], bought.moments_back[oldest] + 1, 0)
 
 
 def _prices(queries: Queries, row: Ints, product: NDArray[np.int32], facts: Facts) -> list[NDArray[np.floating]]:
@@ -313,21 +313,18 @@ def _affinities(queries: Queries, row: Ints, product: NDArray[np.int32], facts: 
     taste = np.concatenate([np.power(_TASTE, history.steps_back + 1.0), np.ones(anchors)])
     recent = history.time > queries.at[history.row] - VISIT
     visit = np.concatenate([recent.astype(np.float64), np.ones(anchors)])
+    if not len(about):
+        return [np.zeros(len(row))] * (2 * len(_ATTRIBUTES))
+    totals = [np.maximum(np.bincount(owner, weights=weight, minlength=n), 1e-12)[row] for weight in (taste, visit)]
     found: list[NDArray[np.floating]] = []
     for name in _ATTRIBUTES:
-        code = getattr(facts, name)
-        width = int(code.max(initial=-1)) + 2
-        theirs, wanted = owner * width + code[about] + 1, row * width + code[product] + 1
-        pairs, place = np.unique(theirs, return_inverse=True)
-        for weight in (taste, visit):
-            total = np.bincount(owner, weights=weight, minlength=n)
-            if not len(pairs):
-                found.append(np.zeros(len(row)))
-                continue
-            where, hit = _find(pairs, wanted)
-            sums = np.bincount(place, weights=weight, minlength=len(pairs))
-            share = np.where(hit, sums[where] / np.maximum(total, 1e-12)[row], 0)
-            found.append(np.where(code[product] >= 0, share, np.nan))
+        code, width = getattr(facts, name), facts.widths[name]
+        theirs = code[product]
+        pairs, place = distinct(owner * width + code[about] + 1, n * width)
+        where, hit = _find(pairs, row * width + theirs + 1)
+        for weight, total in zip((taste, visit), totals, strict=True):
+            share = np.where(hit, np.bincount(place, weights=weight)[where] / total, 0)
+            found.append(np.where(theirs >= 0, share, np.nan))
     return found
 
 
@@ -336,14 +333,14 @@ def _groups_bought(queries: Queries, row: Ints, product: NDArray[np.int32], fact
     bought = queries.history.bought
     found: list[NDArray[np.floating]] = []
     for name in _GROUPS:
-        code = getattr(facts, name)
-        width = int(code.max(initial=-1)) + 2
-        pairs, place = np.unique(bought.row * width + code[bought.product] + 1, return_inverse=True)
+        code, width = getattr(facts, name), facts.widths[name]
+        pairs, place = distinct(bought.row * width + code[bought.product] + 1, len(queries) * width)
         if not len(pairs):
             found += [np.zeros(len(row)), np.full(len(row), np.nan)]
             continue
-        where, hit = _find(pairs, row * width + code[product] + 1)
-        hit &= code[product] >= 0
+        theirs = code[product]
+        where, hit = _find(pairs, row * width + theirs + 1)
+        hit &= theirs >= 0
         last = np.zeros(len(pairs), dtype=np.int64)
         last[place] = bought.time  # written last stays: the newest
         found += [

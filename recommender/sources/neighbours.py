@@ -112,18 +112,18 @@ class NeighbourSource:
 
     def score(self, queries: Queries) -> Scores:
         """See `Source`."""
-        row, product, weight, _ = profile(queries, decay=self.decay, steps=self.steps)
+        row, product, weight = profile(queries, decay=self.decay, steps=self.steps)
         indptr, candidate, value = self.neighbours(product)
         lengths = indptr[1:] - indptr[:-1]
-        value = value * np.repeat(weight, lengths)
+        value = value * weight.repeat(lengths)
         if len(queries) == 1 and len(product) == 1:  # one product's neighbours are in order, each once
             return Scores(indptr, candidate, value)
-        return Scores.summed(np.repeat(row, lengths), candidate, value, len(queries), self.table.shape[0])
+        return Scores.summed(row.repeat(lengths), candidate, value, len(queries), self.table.shape[0])
 
     def neighbours(self, products: NDArray[np.int32]) -> Neighbours:
         """The neighbours of some products."""
         indptr, entries = gather(self.table.indptr, products.astype(np.int64))
-        return indptr, self.table.indices[entries], self.table.data[entries]
+        return indptr, self.table.indices[entries].astype(np.int32), self.table.data[entries]
 
     def entries(self, product: int, others: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Where in the table the pairs of a product with others stand, and which of them stand there at all."""
@@ -142,21 +142,20 @@ class NeighbourSource:
     def reasons(self, queries: Queries, row: int, products: NDArray[np.int32]) -> list[Reason]:
         """The product of the shopper's profile that speaks loudest for each."""
         one = queries if len(queries) == 1 else queries.take(np.array([row]))
-        _, entry, weight, _ = profile(one, decay=self.decay, steps=self.steps)
-        taste, place = np.unique(entry, return_inverse=True)
-        weights = np.bincount(place, weights=weight)
+        _, taste, weights = profile(one, decay=self.decay, steps=self.steps)
         indptr, candidate, strength = self.neighbours(taste)
-        names, which = np.unique(products, return_inverse=True)
-        at = np.minimum(names.searchsorted(candidate), len(names) - 1)
-        hit = np.flatnonzero(names[at] == candidate)
-        speaker = np.repeat(np.arange(len(taste)), indptr[1:] - indptr[:-1])[hit]
+        slot = np.full(self.table.shape[0], -1, dtype=np.int32)
+        slot[products] = np.arange(len(products))
+        place = slot[candidate]
+        hit = np.flatnonzero(place >= 0)
+        speaker = rows_of(indptr)[hit]
         loud = strength[hit] * weights[speaker]
         order = np.lexsort((speaker, -loud))[::-1]  # written last stays: the loudest, the first among equals
-        loudest = np.full(len(names), -1)
-        loudest[at[hit][order]] = taste[speaker[order]]
+        loudest = np.full(len(products), -1)
+        loudest[place[hit][order]] = taste[speaker[order]]
         return [
             {"code": self.code, "product": product} if product >= 0 else {"code": self.code}
-            for product in loudest[which].tolist()
+            for product in loudest[slot[products]].tolist()
         ]
 
     def grown(self, growth: Growth) -> Self:

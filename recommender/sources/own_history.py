@@ -13,7 +13,7 @@ from features.config import Config
 from features.histories import Histories
 from recommender.queries import Queries
 from recommender.sources.base import Growth, Reason
-from recommender.sources.scores import Scores
+from recommender.sources.scores import Scores, distinct
 
 
 class OwnHistoryConfig(Config):
@@ -42,14 +42,17 @@ class OwnHistorySource:
         if self.config.of == "viewed":
             kept = ~self._bought_since(queries.history, row, product, history.time)
             row, product, back = row[kept], product[kept], back[kept]
+        if not len(product):
+            return Scores.none(len(queries))
         if self.config.rank_by == "frequency":
             weight = np.power(self.config.decay, back).astype(np.float32)
             return Scores.summed(row, product, weight, len(queries), self.products)
-        key = row * self.products + product
-        _, newest = np.unique(key[::-1], return_index=True)
-        newest = len(key) - 1 - newest
-        weight = (1 / (1 + back[newest])).astype(np.float32)
-        return Scores.summed(row[newest], product[newest], weight, len(queries), self.products)
+        cells, place = self._pairs(row, product, len(queries))
+        newest = np.empty(len(cells), dtype=np.int64)
+        newest[place] = back  # written last stays
+        weight = (1 / (1 + newest)).astype(np.float32)
+        row, product = cells // self.products, (cells % self.products).astype(np.int32)
+        return Scores.summed(row, product, weight, len(queries), self.products)
 
     def _bought_since(
         self, history: Histories, row: NDArray[np.int64], product: NDArray[np.int32], time: NDArray[np.int64]
@@ -57,12 +60,18 @@ class OwnHistorySource:
         bought = history.bought
         if len(bought.product) == 0:
             return np.zeros(len(row), dtype=np.bool_)
-        keys, place = np.unique(bought.row * self.products + bought.product, return_inverse=True)
-        last = np.full(len(keys), np.iinfo(np.int64).min)
-        np.maximum.at(last, place, bought.time)
+        keys, place = self._pairs(bought.row, bought.product, len(history))
+        last = np.empty(len(keys), dtype=np.int64)
+        last[place] = bought.time  # written last stays
         asked = row * self.products + product
-        at = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
+        at = np.minimum(keys.searchsorted(asked), len(keys) - 1)
         return np.asarray((keys[at] == asked) & (last[at] >= time))
+
+    def _pairs(
+        self, row: NDArray[np.int64], product: NDArray[np.int32], n: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.integer]]:
+        """The pairs of row and product among some entries, as row · products + product, and the place of each entry."""
+        return distinct(row * self.products + product, n * self.products)
 
     def reasons(self, queries: Queries, row: int, products: NDArray[np.int32]) -> list[Reason]:
         """Nothing but the fact."""

@@ -9,51 +9,80 @@ from numpy.typing import NDArray
 
 from features.histories import rows_of
 from recommender.queries import Queries
+from recommender.sources.scores import distinct
 
 #: Only so many of a shopper's newest events make a profile, so that full orders cost no more than others.
 NEWEST = 60
 
 
-class Profile(NamedTuple):
-    """Parallel entries of tastes.
+class Recent(NamedTuple):
+    """Parallel entries of what shoppers did last; a product may stand in several.
 
-    row: int64, the question; product: int32; weight: float32; back: int64, how many steps back (anchors 0).
+    row: int64, the question; product: int32; back: int64, how many steps back (anchors 0).
+    """
+
+    row: NDArray[np.int64]
+    product: NDArray[np.int32]
+    back: NDArray[np.int64]
+
+
+class Profile(NamedTuple):
+    """Parallel entries of tastes, each product of a row once, ascending.
+
+    row: int64, the question, ascending; product: int32; weight: float32.
     """
 
     row: NDArray[np.int64]
     product: NDArray[np.int32]
     weight: NDArray[np.float32]
-    back: NDArray[np.int64]
 
 
 def profile(queries: Queries, *, decay: float, steps: int) -> Profile:
-    """Taste as entries of weight decay^(steps back); a product may stand in several.
+    """Taste: Σ decay^(steps back) over the entries of each product, as `recent` has them."""
+    key = ("profile", decay, steps)
+    if key not in queries.made:  # most sources look in the same way
+        row, product, place = _products(queries, steps)
+        weight = np.bincount(place, weights=decay ** recent(queries, steps).back, minlength=len(product))
+        queries.made[key] = Profile(row, product, weight.astype(np.float32))
+    found: Profile = queries.made[key]
+    return found
 
-    Steps are those of `Histories.steps_back`.
-    The anchors (page, cart) are the newest step of all, with weight 1. ``steps``: how far back to look, but no further
-    than the `NEWEST` events.
+
+def recent(queries: Queries, steps: int) -> Recent:
+    """What shoppers did within so many steps, no further back than the `NEWEST` events.
+
+    Steps are those of `Histories.steps_back`. The anchors (page, cart) are the newest step of all.
     """
-    known = queries.profiles.get((decay, steps))  # most sources look in the same way
-    if known is None:
-        known = queries.profiles[decay, steps] = _profile(queries, decay, steps)
-    return known
+    key = ("recent", steps)
+    if key not in queries.made:
+        queries.made[key] = _recent(queries, steps)
+    found: Recent = queries.made[key]
+    return found
 
 
-def _profile(queries: Queries, decay: float, steps: int) -> Profile:
-    row = rows_of(queries.anchors.indptr)
-    product = queries.anchors.values
-    weight, back = np.ones(len(row), dtype=np.float32), np.zeros(len(row), dtype=np.int64)
-    history = queries.history
+def _recent(queries: Queries, steps: int) -> Recent:
+    anchors, history = queries.anchors, queries.history
+    row, product, back = rows_of(anchors.indptr), anchors.values, np.zeros(len(anchors.values), dtype=np.int64)
     if len(history.product) == 0:
-        return Profile(row, product, weight, back)
+        return Recent(row, product, back)
     events_back = history.indptr[1:][history.row] - np.arange(len(history.row))
     near = np.flatnonzero((history.steps_back < steps) & (events_back <= NEWEST))
     past = history.row[near]
-    anchored = queries.anchors.indptr[1:] > queries.anchors.indptr[:-1]
-    steps_back = history.steps_back[near] + anchored[past]
-    return Profile(
+    anchored = anchors.indptr[1:] > anchors.indptr[:-1]
+    return Recent(
         np.concatenate([row, past]),
         np.concatenate([product, history.product[near]]),
-        np.concatenate([weight, np.power(decay, steps_back, dtype=np.float32)]),
-        np.concatenate([back, steps_back]),
+        np.concatenate([back, history.steps_back[near] + anchored[past]]),
     )
+
+
+def _products(queries: Queries, steps: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.integer]]:
+    """Row and product of each entry of a profile, and the place there of each of the recent entries."""
+    key = ("products", steps)
+    if key not in queries.made:
+        row, product, _ = recent(queries, steps)
+        width = int(product.max(initial=0)) + 1
+        cells, place = distinct(row * width + product, len(queries) * width)
+        queries.made[key] = cells // width, (cells % width).astype(np.int32), place
+    found: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.integer]] = queries.made[key]
+    return found

@@ -69,9 +69,9 @@ class RankingSource:
         best = (
             self.order[: self.limit] if queries.allowed is None else first_of(self.order, queries.allowed, self.limit)
         )
-        best = np.sort(best)
-        n = len(queries)
-        return Scores(np.arange(n + 1) * len(best), np.tile(best.astype(np.int32), n), np.tile(self.scores[best], n))
+        product, n = np.sort(best).astype(np.int32), len(queries)
+        value, indptr = self.scores[product], np.arange(n + 1) * len(product)
+        return Scores(indptr, product, value) if n == 1 else Scores(indptr, np.tile(product, n), np.tile(value, n))
 
     def relevance(self, queries: Queries) -> NDArray[np.float32]:
         """How much the ranking says at the moment of each question, float32[queries], 1 at its own moment.

@@ -57,11 +57,14 @@ class Purchases:
         """From histories; purchases of one day are one occasion."""
         bought = history.bought
         key = bought.row * products + bought.product
-        order = np.lexsort((bought.time, key))
+        order = np.argsort(key, kind="stable")  # by time within, as histories are
         key, time = key[order], bought.time[order]
-        fresh = np.ones(len(key), dtype=np.bool_)
-        fresh[1:] = (key[1:] != key[:-1]) | (time[1:] // DAY != time[:-1] // DAY)
-        pairs, start = np.unique(key, return_index=True)
+        begins, fresh = np.ones((2, len(key)), dtype=np.bool_)
+        begins[1:] = key[1:] != key[:-1]
+        day = time // DAY
+        fresh[1:] = begins[1:] | (day[1:] != day[:-1])
+        start = np.flatnonzero(begins)
+        pairs = key[start]
         occasions = np.add.reduceat(fresh.astype(np.float64), start) if len(pairs) else np.zeros(0)
         stop = np.append(start[1:], len(key)) - 1
         return Purchases(

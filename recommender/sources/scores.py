@@ -5,13 +5,17 @@ SciPy's sparse matrices check and copy at every step, which costs a single quest
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.histories import rows_of
+
+Key = TypeVar("Key", bound=np.integer)
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class Scores:
             n: number of rows.
             products: number of products.
         """
+        if n == 1:
+            return _summed(product, value, products)
         key = row * products + product
         if n * products <= 16 * len(key) + 65_536:  # a table of all cells costs less than sorting the entries
             table = np.bincount(key, weights=value, minlength=n * products)
@@ -56,11 +62,18 @@ class Scores:
             total = np.bincount(place, weights=value, minlength=len(cells))
             positive = total > 0
             cells, total = cells[positive], total[positive]
-        if n == 1:
-            indptr = np.array([0, len(cells)])
-            return Scores(indptr, cells.astype(np.int32), total.astype(np.float32))
         indptr = np.searchsorted(cells, np.arange(n + 1) * products)
         return Scores(indptr, (cells % max(products, 1)).astype(np.int32), total.astype(np.float32))
+
+    @staticmethod
+    def added(parts: Sequence[Scores], products: int) -> Scores:
+        """The sums of several, which answer the same questions; there is at least one."""
+        n = len(parts[0])
+        product = np.concatenate([part.product for part in parts])
+        value = np.concatenate([part.value for part in parts])
+        if n == 1:
+            return _summed(product, value, products)
+        return Scores.summed(np.concatenate([rows_of(part.indptr) for part in parts]), product, value, n, products)
 
     def row(self, q: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Products and values of one question."""
@@ -94,6 +107,9 @@ class Scores:
 
     def first(self, count: int) -> tuple[Scores, NDArray[np.int64]]:
         """The best candidates of each row, ties by code, and where they stand among all."""
+        if len(self) == 1:
+            place = highest(self.value, count)
+            return Scores(np.array([0, len(place)]), self.product[place], self.value[place]), place
         place = np.flatnonzero(self.ranks < count)
         indptr = place.searchsorted(self.indptr)
         return Scores(indptr, self.product[place], self.value[place]), place
@@ -112,6 +128,8 @@ class Scores:
         """
         if len(self.value) == 0:
             return self
+        if len(self) == 1:
+            return Scores(self.indptr, self.product, self.value * (np.float32(weight) / self.best))
         lengths = self.indptr[1:] - self.indptr[:-1]
         scale = np.broadcast_to(np.asarray(weight, dtype=np.float32), lengths.shape) / self.best
         return Scores(self.indptr, self.product, self.value * np.repeat(scale, lengths))
@@ -132,3 +150,40 @@ class Scores:
         table = np.zeros((len(self), products), dtype=np.float32)
         table[rows_of(self.indptr), self.product] = self.value
         return table
+
+
+def highest(values: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Places of the ``count`` highest values, ascending; of equal ones the first."""
+    if len(values) <= count:
+        return np.arange(len(values))
+    floor = np.partition(values, len(values) - count)[len(values) - count]
+    high = values > floor
+    equal = np.flatnonzero(values == floor)
+    high[equal[: count - np.count_nonzero(high)]] = True
+    return np.flatnonzero(high)
+
+
+def distinct(keys: NDArray[Key], n: int) -> tuple[NDArray[Key], NDArray[np.integer]]:
+    """The distinct ones of keys of 0 … n − 1, ascending, and the place of each key among them.
+
+    `numpy.unique` sorts places with keys, which takes several times as long: it is for where n is very large.
+    """
+    if n > 2**22:
+        return np.unique(keys, return_inverse=True)
+    ordered = np.sort(keys)
+    fresh = np.ones(len(ordered), dtype=np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=fresh[1:])
+    found = ordered[fresh]
+    place = np.empty(n, dtype=np.int32)  # only the cells of what was found are written and read
+    place[found] = np.arange(len(found), dtype=np.int32)
+    return found, place[keys]
+
+
+def _summed(product: NDArray[np.int32], value: NDArray[np.float32], products: int) -> Scores:
+    """`Scores.summed` of a single row: a table of all products would cost more than the entries."""
+    found, place = distinct(product, products)
+    total = np.bincount(place, weights=value, minlength=len(found))
+    positive = total > 0
+    if not positive.all():
+        found, total = found[positive], total[positive]
+    return Scores(np.array([0, len(found)]), found, total.astype(np.float32))
