@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from features.catalogue import Catalogue
 from features.config import ConfigError
 from features.events import EventLog
 from features.gate import ModelVersion, Verdict, describe
@@ -21,11 +22,14 @@ from recommender import bundle as bundles
 from recommender.config import RecommenderConfig
 from recommender.engine import Recommender, fit
 from recommender.queries import Queries
+from training.asking import lists_of
 from training.configuration import parse_config
 from training.evaluate import (
     JUDGEMENTS,
     Measured,
     Report,
+    ask,
+    fit_recommender,
     measure_baseline,
     measure_recommender,
     paired_verdict,
@@ -34,9 +38,11 @@ from training.evaluate import (
 )
 from training.loading import Shop, load_telling
 from training.plots import beside_baselines, exposure, gain_over_popularity
-from training.split import EvaluationError
+from training.plots import trade_off as trade_off_figure
+from training.split import EvaluationError, Split
 from training.splits import rolling
 from training.tracking import Tracking, TrainingRecord, flat_metrics, flat_parameters
+from training.trade_off import trade_off
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,11 +83,13 @@ class Judged:
         evaluation: the JSON of the temporal split, or None where the data is too little.
         verdict: the evidence for the gate, or None where there is nothing to compare.
         why_not: why one of them is missing.
+        trade_off: what the ranker's lists cost and are worth (`training.trade_off`), where it learned anything.
     """
 
     evaluation: dict[str, Any] | None
     verdict: Verdict | None
     why_not: str | None
+    trade_off: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -177,23 +185,36 @@ def judge(
     except EvaluationError as error:
         return Judged(None, None, str(error))
 
-    def measured(config: RecommenderConfig) -> list[Measured]:
+    def measured(config: RecommenderConfig, splits: Sequence[Split]) -> list[Measured]:
         return [measure_recommender(split, shop.catalogue, config, seed=seed, progress=progress) for split in splits]
 
-    ours = measured(config)
-    rivals = {name: measure_baseline(splits[-1], name, progress=progress) for name in JUDGEMENTS[SPLIT].rivals}
-    evaluation = summary(splits[-1], ours[-1], rivals, items=len(shop.catalogue), seed=seed)
+    *earlier, newest = splits
+    ours = measured(config, earlier)
+    last, cost = measured_with_cost(newest, shop.catalogue, config, seed=seed, progress=progress)
+    ours.append(last)
+    rivals = {name: measure_baseline(newest, name, progress=progress) for name in JUDGEMENTS[SPLIT].rivals}
+    evaluation = summary(newest, last, rivals, items=len(shop.catalogue), seed=seed)
     if champion is None:
         popular = [measure_baseline(split, "popularity", progress=progress) for split in splits]
         verdict = paired_verdict(splits, ours, popular, champion_version=None, seed=seed)
-        return Judged(evaluation, verdict, None)
+        return Judged(evaluation, verdict, None, cost)
     try:
         theirs = champion_config(champion)
     except ConfigError as error:
-        return Judged(evaluation, None, str(error))
-    reference = ours if theirs == config else measured(theirs)
+        return Judged(evaluation, None, str(error), cost)
+    reference = ours if theirs == config else measured(theirs, splits)
     verdict = paired_verdict(splits, ours, reference, champion_version=champion.version, seed=seed)
-    return Judged(evaluation, verdict, None)
+    return Judged(evaluation, verdict, None, cost)
+
+
+def measured_with_cost(
+    split: Split, catalogue: Catalogue, config: RecommenderConfig, *, seed: int, progress: Report
+) -> tuple[Measured, dict[str, Any] | None]:
+    """What a configuration reaches on a split, and what less of its ranker would (None where it learned nothing)."""
+    fitted, seconds = fit_recommender(split, catalogue, config, seed=seed, progress=progress)
+    lists = lists_of(fitted, JUDGEMENTS[split.name])
+    reached = ask(split, lists, step="ask the recommender", fit_seconds=seconds, progress=progress)
+    return reached, trade_off(split, fitted, seed=seed, progress=progress)
 
 
 def champion_config(champion: ModelVersion) -> RecommenderConfig:
@@ -243,6 +264,9 @@ def record(
         plots["beside_baselines.png"] = beside_baselines(judged.evaluation)
         plots["gain_over_popularity.png"] = gain_over_popularity(judged.evaluation)
         documents["evaluation.json"] = judged.evaluation
+    if judged.trade_off is not None:
+        plots["trade_off.png"] = trade_off_figure(judged.trade_off)
+        documents["trade_off.json"] = judged.trade_off
     if judged.verdict is not None:
         documents["verdict.json"] = judged.verdict.model_dump(mode="json")
     return TrainingRecord(

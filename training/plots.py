@@ -15,12 +15,18 @@ if TYPE_CHECKING:
 
 def new_figure() -> tuple[Figure, Axes]:
     """A figure that no window will ever show, and its axes."""
+    figure, [axes] = figure_of(1)
+    return figure, axes
+
+
+def figure_of(panels: int) -> tuple[Figure, list[Axes]]:
+    """A figure that no window will ever show, and the axes of its panels, side by side."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = Figure(figsize=(8 if panels == 1 else 5.5 * panels, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.subplots()
+    return figure, list(figure.subplots(1, panels, squeeze=False)[0])
 
 
 def beside_baselines(result: Mapping[str, Any]) -> Figure:
@@ -80,6 +86,32 @@ def exposure(shown: NDArray[np.int64], bought: NDArray[np.int64]) -> Figure:
     axes.set_title(f"Exposure: {np.count_nonzero(shown):,} of {len(shown):,} products are shown")
     if shown.sum() or bought.sum():
         axes.legend()
+    return figure
+
+
+def trade_off(found: Mapping[str, Any]) -> Figure:
+    """How good lists are by what they cost, as `training.trade_off` found it; the star is the ranker as configured.
+
+    Bars are 95% intervals of the paired difference to it. The dotted line is the blend alone, which costs nothing here.
+    """
+    figure, axes = new_figure()
+    blend, *points = found["points"]
+    for candidates in sorted({point["candidates"] for point in points}):
+        line = [point for point in points if point["candidates"] == candidates]
+        values = np.array([point["value"] for point in line])
+        apart = np.array([[point["difference"]["value"], *point["difference"]["ci"]] for point in line])
+        whiskers = np.abs(apart[:, 1:] - apart[:, :1]).T
+        costs = [point["cost"] for point in line]
+        axes.errorbar(costs, values, whiskers, marker="o", capsize=2, label=f"{candidates} candidates")
+    axes.axhline(blend["value"], color="grey", linestyle=":", label="the blend alone")
+    chosen = points[-1]
+    label = f"as configured: {chosen['trees']} trees × {chosen['candidates']} candidates"
+    axes.plot(chosen["cost"], chosen["value"], color="black", marker="*", markersize=15, linestyle="", label=label)
+    axes.set_xscale("log")
+    axes.set_xlabel("what a list costs: trees × candidates")
+    axes.set_ylabel(found["metric"])
+    axes.set_title(f"{found['ranker']} ({found['split']}, {found['part']} part, {found['questions']:,} lists)")
+    axes.legend()
     return figure
 
 
