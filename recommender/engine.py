@@ -18,6 +18,7 @@ from recommender import signals
 from recommender.answers import Block, BlockRequest, Item, Lists, Shopper, UnknownPlacement
 from recommender.blend import as_seen, asked_of, blend, proposals
 from recommender.config import PlacementConfig, RecommenderConfig, SourceConfig
+from recommender.exposure import Exposure
 from recommender.groups import Groups
 from recommender.lessons import Taught, blocks_of, learn, lessons_of, taught
 from recommender.queries import AsOf, Queries
@@ -177,12 +178,13 @@ def _fit_rankers(
     for (moments, number, share), names in cuts.items():
         for block in blocks_of(log, at, moments, number, share):
             before = _fit_sources(config.sources, needed, block.log, catalogue, block.at, seed, lambda step: None)
-            known = Facts.of(block.log, catalogue)
+            known, exposure = Facts.of(block.log, catalogue), Exposure.of(block.whole)
             for name in names:
                 progress(f"{name}: learn")
                 one, place = config.rankers[name], config.placements[wanted[name]]
                 lessons = lessons_of(block, moments, one)
-                learned[name].append(taught(lessons, before, place, asked_by(one, place), known, one, kind))
+                rows = taught(lessons, before, place, asked_by(one, place), known, one, kind, exposure)
+                learned[name].append(rows)
     rankers: dict[str, Ranker] = {}
     for name in wanted:
         one = config.rankers[name]

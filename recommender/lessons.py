@@ -21,9 +21,10 @@ from features.past import before_rows, end_of, events_before, just_before, known
 from recommender import signals
 from recommender.blend import as_seen, asked_of, blend, proposals
 from recommender.config import PlacementConfig
+from recommender.exposure import Exposure
 from recommender.queries import AsOf, Queries, Questions
 from recommender.ranker import RankerConfig
-from recommender.signals import Facts
+from recommender.signals import VISIT, Facts
 from recommender.sources.base import Source
 from recommender.sources.scores import Scores
 
@@ -58,11 +59,19 @@ class Block:
 
 @dataclass(frozen=True)
 class Lessons:
-    """Lists to ask for and what was right: ``truth`` and its ``grade`` (int8, at least 1), a row a question."""
+    """Lists to ask for and what was right.
+
+    Attributes:
+        questions: n of them.
+        truth: a row a question; grade: int8, at least 1, of each entry of it.
+        since, until: int64[n], microseconds UTC: from when to when what the shopper was shown may have led them.
+    """
 
     questions: Questions
     truth: Ragged
     grade: NDArray[np.int8]
+    since: NDArray[np.int64]
+    until: NDArray[np.int64]
 
 
 def blocks_of(log: EventLog, at: int, as_of: AsOf, number: int, share: float) -> list[Block]:
@@ -147,7 +156,7 @@ def _orders(block: Block, config: RankerConfig) -> Lessons:
     asked = rows[starts]
     at = just_before(log, asked)
     questions = _asked_at(log, asked, at, events_before(log, log.person[asked], asked))
-    return Lessons(questions, truth, np.ones(len(truth.values), dtype=np.int8))
+    return Lessons(questions, truth, np.ones(len(truth.values), dtype=np.int8), at - VISIT, at)
 
 
 def _starts(block: Block, config: RankerConfig) -> Lessons:
@@ -164,7 +173,8 @@ def _starts(block: Block, config: RankerConfig) -> Lessons:
     histories = Histories.of(block.log)
     at, seen = np.full(n, block.at, dtype=np.int64), np.diff(histories.indptr)[people]
     questions = Questions(at, histories, people, seen, Ragged.empty(n), Ragged.empty(n))
-    return Lessons(questions, truth, np.ones(len(truth.values), dtype=np.int8))
+    until = np.full(n, end_of(log), dtype=np.int64)
+    return Lessons(questions, truth, np.ones(len(truth.values), dtype=np.int8), at, until)
 
 
 def _steps(block: Block, config: RankerConfig) -> Lessons:
@@ -189,7 +199,7 @@ def _steps(block: Block, config: RankerConfig) -> Lessons:
     kind = log.kind[asked]
     grade[(kind == Kind.CART) | (kind == Kind.WISHLIST)] = 2
     grade[kind == Kind.PURCHASE] = 3
-    return Lessons(questions, Ragged(each, product[places].astype(np.int32)), grade)
+    return Lessons(questions, Ragged(each, product[places].astype(np.int32)), grade, at - VISIT, at)
 
 
 def _asked_at(log: EventLog, rows: NDArray[np.int64], at: NDArray[np.int64], seen: NDArray[np.int64]) -> Questions:
@@ -230,6 +240,7 @@ class Taught:
         table: float32[rows, signals].
         grade: int8[rows], 0 where it was not taken up.
         share: float32[rows], score in the blend as a share of the best of the list.
+        shown: bool[rows], whether the shopper was shown it.
         sizes: int64[lists], how many rows belong to each.
         weight: float32[lists], how many lists each stands for.
     """
@@ -237,6 +248,7 @@ class Taught:
     table: NDArray[np.float32]
     grade: NDArray[np.int8]
     share: NDArray[np.float32]
+    shown: NDArray[np.bool_]
     sizes: NDArray[np.int64]
     weight: NDArray[np.float32]
 
@@ -249,6 +261,7 @@ def taught(
     facts: Facts,
     config: RankerConfig,
     kind: Kind,
+    exposure: Exposure,
 ) -> Taught:
     """Candidates of the lists of a block: those lists in which something was taken up, and some of the others.
 
@@ -260,6 +273,7 @@ def taught(
         facts: of products, as of the block's start.
         config: of the ranker.
         kind: what the shop's target events are: what somebody had is left out unless the ranker learns of repeats.
+        exposure: who was shown what.
     """
     n = len(facts.first)
     parts: list[Taught] = []
@@ -294,8 +308,13 @@ def taught(
         told = {name: _of_rows(scores, rows) for name, scores in proposed.items()}
         table = signals.table(seen.take(rows), chosen, told, sources, asked, config.latest, facts)
         marks = mark[kept][order].astype(np.int8)
+        which = start + rows[rows_of(chosen.indptr)]
+        shown = exposure.shown(
+            lessons.questions.shopper[which], chosen.product, lessons.since[which], lessons.until[which]
+        )
         weight = np.where(np.isin(rows, silent), np.float32(_QUIET), np.float32(1))
-        parts.append(Taught(table[order], marks, chosen.relative().value[order], np.diff(indptr), weight))
+        share = chosen.relative().value[order]
+        parts.append(Taught(table[order], marks, share, shown[order], np.diff(indptr), weight))
     return joined(parts)
 
 
@@ -304,11 +323,12 @@ def joined(parts: Sequence[Taught]) -> Taught:
     if not parts:
         nothing = np.zeros(0, dtype=np.float32)
         no_marks, no_lists = np.zeros(0, dtype=np.int8), np.zeros(0, dtype=np.int64)
-        return Taught(np.zeros((0, 0), dtype=np.float32), no_marks, nothing, no_lists, nothing)
+        return Taught(nothing.reshape(0, 0), no_marks, nothing, nothing.astype(np.bool_), no_lists, nothing)
     return Taught(
         np.concatenate([part.table for part in parts]),
         np.concatenate([part.grade for part in parts]),
         np.concatenate([part.share for part in parts]),
+        np.concatenate([part.shown for part in parts]),
         np.concatenate([part.sizes for part in parts]),
         np.concatenate([part.weight for part in parts]),
     )
@@ -333,7 +353,10 @@ def learn(parts: Sequence[Taught], config: RankerConfig, names: tuple[str, ...],
 
     * probability: boosting of the logistic likelihood of being taken up, from what the blend says: a logistic
       regression on the logarithm of the share is the score that trees begin with (an offset, as in Friedman 2001), so
-      that with nothing to add the order is that of the blend, and a sum is a calibrated log-odds.
+      that with nothing to add the order is that of the blend, and a sum is a calibrated log-odds. Where impressions
+      are logged, having been shown is in the offset too, so that trees do not take for taste what was in front of the
+      shopper; lists are ordered as if everything in them were shown (position as a factor of its own, as in Guo et al.,
+      PAL, 2019; events do not tell the place in a list).
     * order: LambdaRank (Burges 2010) on the lists in which something was taken up, from nothing.
 
     Deterministic: one thread, fixed seed.
@@ -371,20 +394,24 @@ def learn(parts: Sequence[Taught], config: RankerConfig, names: tuple[str, ...],
             "lambdarank_truncation_level": 20,
         }
         return str(lightgbm.train(parameters, data, config.trees).model_to_string()), 0.0, 0.0
-    slope, intercept = calibration(every.share, every.grade > 0, weight)
-    start = slope * np.log(every.share) + intercept
+    slope, intercept, lift = calibration(every.share, every.shown, every.grade > 0, weight)
+    start = slope * np.log(every.share) + intercept + lift * every.shown
     data = lightgbm.Dataset(
         every.table, every.grade > 0, weight=weight, init_score=start, feature_name=list(names), params=binning
     )
     parameters |= {"objective": "binary"}
-    return str(lightgbm.train(parameters, data, config.trees).model_to_string()), slope, intercept
+    return str(lightgbm.train(parameters, data, config.trees).model_to_string()), slope, intercept + lift
 
 
 def calibration(
-    share: NDArray[np.float32], taken: NDArray[np.bool_], weight: NDArray[np.floating]
-) -> tuple[float, float]:
-    """Slope and intercept of the log-odds of being taken up by the logarithm of the share (Platt 1999)."""
+    share: NDArray[np.float32], shown: NDArray[np.bool_], taken: NDArray[np.bool_], weight: NDArray[np.floating]
+) -> tuple[float, float, float]:
+    """Slope and intercept of the log-odds of being taken up by the logarithm of the share (Platt 1999), and what being
+    shown adds; 0 where too little of what was shown was taken up."""
     from sklearn.linear_model import LogisticRegression
 
-    fitted = LogisticRegression(C=np.inf).fit(np.log(share)[:, None], taken, sample_weight=weight)
-    return max(float(fitted.coef_[0, 0]), 0.0), float(fitted.intercept_[0])
+    told = np.count_nonzero(shown & taken) >= LEAST
+    columns = [np.log(share), shown] if told else [np.log(share)]
+    fitted = LogisticRegression().fit(np.column_stack(columns), taken, sample_weight=weight)
+    slope, *lift = fitted.coef_[0].tolist()
+    return max(slope, 0.0), float(fitted.intercept_[0]), lift[0] if lift else 0.0

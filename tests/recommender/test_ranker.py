@@ -91,6 +91,45 @@ def test_with_too_little_to_learn_from_the_blend_decides() -> None:
     assert (model.lists("recommended_for_you", asked(model), 5).score > 0).any()
 
 
+def shop_window(*, customers: int = 400, seed: int = 0) -> pd.DataFrame:
+    """Events of a shop that shows what is cheap to four of five, what is dear to one; who is shown buys, dear or not."""
+    rng = np.random.default_rng(seed)
+    price = np.where(np.arange(40) % 2 == 0, 5.0, 500.0)
+    rows = []
+    for customer in range(customers):
+        bought = rng.permutation(40)
+        for day, product in zip(rng.uniform(0, 60, 12), bought[:12].tolist(), strict=True):
+            rows.append(("purchase", day, customer, product))
+        for product in bought[12:].tolist():
+            if rng.random() < (0.4 if price[product] < 10 else 0.1):
+                rows.append(("impression", 61.0, customer, product))
+                if rng.random() < 0.5:
+                    rows.append(("purchase", rng.uniform(62, 70), customer, product))
+    return pd.DataFrame(
+        [
+            (name, logs.START + pd.Timedelta(days=float(day)), f"c{customer:04}", f"p{product:02}", price[product])
+            for name, day, customer, product in rows
+        ],
+        columns=["event", "timestamp", "customer_id", "product_id", "price"],
+    )
+
+
+def test_what_was_put_before_shoppers_is_not_their_taste() -> None:
+    def cheap_over_dear(events: pd.DataFrame) -> float:
+        """How many times as probable an order of what is cheap is said to be."""
+        log, catalogue = logs.encoded(events, pd.DataFrame({"product_id": [f"p{number:02}" for number in range(40)]}))
+        config = personal(block_share=0.45)
+        model = fit(log, catalogue, config, at=logs.end_of(log), placements={"recommended_for_you"}, repeats=False)
+        assert model.rankers["next_product"].text
+        lists = model.lists("recommended_for_you", asked(model), 40)
+        cheap, ranked = lists.product % 2 == 0, lists.score > 0
+        return float(lists.score[cheap & ranked].mean() / lists.score[~cheap & ranked].mean())
+
+    events = shop_window()
+    assert cheap_over_dear(events[events["event"] != "impression"]) > 2, "else there is nothing to see through"
+    assert 0.7 < cheap_over_dear(events) < 1.4
+
+
 def test_below_what_is_ranked_the_blend_goes_on() -> None:
     events, products = shops.planted_tastes(customers=300)
     log, catalogue = logs.encoded(events, products)
