@@ -92,7 +92,7 @@ def test_with_too_little_to_learn_from_the_blend_decides() -> None:
 
 
 def shop_window(*, customers: int = 400, seed: int = 0) -> pd.DataFrame:
-    """Events of a shop that shows what is cheap to four of five, what is dear to one; who is shown buys, dear or not."""
+    """A shop that shows what is cheap to four of ten, what is dear to one; half of those who are shown it buy."""
     rng = np.random.default_rng(seed)
     price = np.where(np.arange(40) % 2 == 0, 5.0, 500.0)
     rows = []
