@@ -29,10 +29,15 @@ class Server:
         return time.clock_gettime((~self.pid << 3) | 2)  # the clock that clock_getcpuclockid(3) names
 
     def megabytes(self, field: str = "VmRSS") -> float:
-        """Memory by a field of /proc/PID/status: VmRSS is all that is resident, RssFile the mapped files in it."""
-        status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
-        found = re.search(rf"^{field}:\s+(\d+) kB", status, re.MULTILINE)
-        return int(found[1]) / 1024 if found else float("nan")
+        """See `megabytes`."""
+        return megabytes(field, self.pid)
+
+
+def megabytes(field: str = "VmRSS", pid: int | str = "self") -> float:
+    """Memory by a field of /proc/PID/status: VmRSS is all that is resident, RssFile the mapped files in it."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    found = re.search(rf"^{field}:\s+(\d+) kB", status, re.MULTILINE)
+    return int(found[1]) / 1024 if found else float("nan")
 
 
 @contextmanager
