@@ -32,6 +32,7 @@ from training.evaluate_diversity import prices
 from training.evaluate_margin import margin_price
 from training.evaluate_sources import ask_alone, beside_each, less
 from training.evaluate_substitutes import described, filter_price
+from training.evaluate_without import what_they_bring, without
 from training.judgements import JUDGEMENTS as JUDGEMENTS
 from training.split import EvaluationError, Part, Split
 
@@ -48,6 +49,7 @@ def evaluate_recommender(
     diversity: Sequence[float] = (),
     margin: Sequence[float] = (),
     sources: bool = False,
+    leave_out: Sequence[str] = (),
     seed: int = 0,
     progress: Report = silent,
 ) -> dict[str, Any]:
@@ -64,6 +66,7 @@ def evaluate_recommender(
         diversity: values of the placement's ``diversity`` whose price is told, under the key ``diversity``.
         margin: values of its ``margin_weight`` whose price is told, under the key ``margin``.
         sources: whether each source of the placement is asked alone, too, under the key ``sources``.
+        leave_out: columns of the catalogue without which is fitted and asked again, under the key ``without``.
         seed: for fitting and for the resamples.
         progress: told after each step.
 
@@ -71,6 +74,7 @@ def evaluate_recommender(
         EvaluationError: the data cannot be evaluated this way.
     """
     split = make_split(log, catalogue, split_name, part=part, refit=refit, at=at)
+    poorer = without(catalogue, leave_out)
     fitted, fit_seconds = fit_recommender(split, catalogue, config, seed=seed, progress=progress)
     lists = lists_of(fitted, JUDGEMENTS[split.name])
     ours = ask(split, lists, step="ask the recommender", fit_seconds=fit_seconds, progress=progress)
@@ -87,15 +91,18 @@ def evaluate_recommender(
     progress("look at the candidates", 0, 1)
     found["candidates"] = candidate_recall(split, fitted)
     progress("look at the candidates", 1, 1)
-    without = filter_price(split, fitted, lists, ours, seed=seed, progress=progress)
-    if without is not None:
-        found["substitutes"] = without
+    filtered = filter_price(split, fitted, lists, ours, seed=seed, progress=progress)
+    if filtered is not None:
+        found["substitutes"] = filtered
     if diversity:
         found["diversity"] = [
             prices(split, catalogue, lists, ours, value, seed=seed, progress=progress) for value in diversity
         ]
     if margin:
         found["margin"] = earning
+    if leave_out:
+        bare = measure_recommender(split, poorer, config, seed=seed, progress=progress)
+        found["without"] = what_they_bring(split, ours, bare, leave_out, seed=seed)
     return found
 
 

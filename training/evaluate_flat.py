@@ -8,7 +8,7 @@ from typing import Any
 
 def flat_more(result: Mapping[str, Any]) -> dict[str, float]:
     """All of these; what the data says nothing of is left out."""
-    parts = (beyond_metrics, candidate_metrics, substitute_metrics, source_metrics, margin_metrics)
+    parts = (beyond_metrics, candidate_metrics, substitute_metrics, source_metrics, margin_metrics, without_metrics)
     return {name: value for part in parts for name, value in part(result).items()}
 
 
@@ -47,6 +47,13 @@ def substitute_metrics(result: Mapping[str, Any]) -> dict[str, float]:
     flat = {f"substitutes/{metric}": value for metric, value in part["metrics"].items()}
     flat |= {f"substitutes/difference/{metric}": found["value"] for metric, found in part["difference"].items()}
     return flat | {"substitutes/changed": part["changed"]}
+
+
+def without_metrics(result: Mapping[str, Any]) -> dict[str, float]:
+    """Lists made without some columns: ``without/ndcg@10``, ``without/difference/ndcg@10`` …"""
+    part = result.get("without", {"metrics": {}, "difference": {}})
+    flat = {f"without/{metric}": value for metric, value in part["metrics"].items()}
+    return flat | {f"without/difference/{metric}": found["value"] for metric, found in part["difference"].items()}
 
 
 def source_metrics(result: Mapping[str, Any]) -> dict[str, float]:

@@ -26,13 +26,23 @@ def render_candidates(result: Mapping[str, Any]) -> str:
 def render_substitutes(result: Mapping[str, Any]) -> Table:
     """What the filter of substitutes costs, one row a metric."""
     part = result["substitutes"]
-    table = Table(
-        title=f"the price of the substitute filter: {result['placement']}",
-        caption=f"It changes {part['changed']:.1%} of the lists. Beside the bare lists of the same model, paired; "
-        "in brackets: 95% intervals, resampled by customer.",
-    )
+    told = f"It changes {part['changed']:.1%} of the lists. Beside the bare lists of the same model, paired"
+    title = f"the price of the substitute filter: {result['placement']}"
+    return _beside(result, part, title, told, ("bare", "without substitutes"))
+
+
+def render_without(result: Mapping[str, Any]) -> Table:
+    """What lists lose without some columns of the catalogue, one row a metric."""
+    part = result["without"]
+    title = f"without {', '.join(part['columns'])}: {result['placement']}"
+    return _beside(result, part, title, "Fitted and asked again without them, paired", ("with", "without"))
+
+
+def _beside(result: Mapping[str, Any], part: Mapping[str, Any], title: str, told: str, names: tuple[str, str]) -> Table:
+    """Ours, other lists for the same questions, and the difference."""
+    table = Table(title=title, caption=f"{told}; in brackets: 95% intervals, resampled by customer.")
     table.add_column("metric")
-    for name in ("bare", "without substitutes", "difference"):
+    for name in (*names, "difference"):
         table.add_column(name, justify="right")
     for metric, value in part["metrics"].items():
         difference = part["difference"][metric]

@@ -345,7 +345,8 @@ def test_an_evaluation_is_a_run_with_the_fixed_keys(segue: Shell, shop: Path, ml
     assert kept["popularity/gini_at_10"] == found["baselines"]["popularity"]["beyond_accuracy"]["gini"]
     assert kept["candidates/recall_at_100"] == found["candidates"]["recall_first"]
     code, out, _ = segue.run(
-        "evaluate", "recommender", shop, "--split", "temporal", "--diversity", "0.2,0.4", "--sources"
+        *("evaluate", "recommender", shop, "--split", "temporal"),
+        *("--diversity", "0.2,0.4", "--sources", "--without", "category"),
     )
     assert code == 0
     for word in (
@@ -354,6 +355,7 @@ def test_an_evaluation_is_a_run_with_the_fixed_keys(segue: Shell, shop: Path, ml
         "the price of diversity",
         "0.4",
         "each source alone",
+        "without category",
         "candidates: ",
     ):
         assert word in out

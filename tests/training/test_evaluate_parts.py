@@ -24,8 +24,9 @@ from training.evaluate_candidates import candidate_recall
 from training.evaluate_flat import flat_more
 from training.evaluate_substitutes import described, without_substitutes
 from training.evaluate_table import render
-from training.evaluate_table_parts import render_candidates, render_sources, render_substitutes
+from training.evaluate_table_parts import render_candidates, render_sources, render_substitutes, render_without
 from training.judgements import JUDGEMENTS
+from training.split import EvaluationError
 
 
 def told(renderable: Any) -> str:
@@ -273,6 +274,32 @@ class TestSources:
     def test_without_being_asked_there_are_none(self, result: dict[str, Any]) -> None:
         assert "sources" not in result
         assert not any(name.startswith("sources/") for name in flat_more(result))
+
+
+class TestWithout:
+    def test_what_columns_bring_is_told(self) -> None:
+        events, products = shops.planted_tastes()
+        log = encode_events(events, products)
+        config = RecommenderConfig.default(
+            {"placements": {"recommended_for_you": {"rankers": [], "sources": {"text": 1.0}}}}
+        )
+        catalogue = encode_catalogue(products, log)
+        found = evaluate_recommender(log, catalogue, config, "leave-one-out", leave_out=["category", "title", "brand"])
+        part = found["without"]
+        assert part["columns"] == ["category", "title", "brand"]
+        lost = part["difference"]["hr@5"]
+        assert lost["value"] == pytest.approx(part["metrics"]["hr@5"] - found["metrics"]["hr@5"])
+        assert lost["ci"][0] <= lost["value"] <= lost["ci"][1] < 0
+        assert flat_more(found)["without/difference/hr@5"] == lost["value"]
+        assert f"{lost['value']:+.4f}" in told(render_without(found))
+
+    def test_a_column_must_be_there(self) -> None:
+        events, products = shops.planted_tastes()
+        log = encode_events(events, products)
+        with pytest.raises(EvaluationError, match="no column 'colour' to leave out; there are: .*category"):
+            evaluate_recommender(
+                log, encode_catalogue(products, log), RecommenderConfig.default(), "temporal", leave_out=["colour"]
+            )
 
 
 class TestTextInSlices:

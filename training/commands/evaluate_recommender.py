@@ -61,6 +61,13 @@ def recommender(
         bool,
         typer.Option("--sources", help="Also ask each source of the placement alone, and tell what the blend adds."),
     ] = False,
+    without: Annotated[
+        str | None,
+        typer.Option(
+            help="Also fit and ask without these columns of the products, and tell what they bring: category,brand.",
+            metavar="COLUMN[,COLUMN…]",
+        ),
+    ] = None,
     config: Config = None,
     sets: Sets = None,
     rejected: Rejected = None,
@@ -71,15 +78,21 @@ def recommender(
 
     Lists are those of segue recommend: bare, without the diversity of the placement and without its filter of
     substitutes. What the filter costs is told where there is one; --diversity tells what diversity does, --margin what
-    weighing margins does, and --sources what each source reaches alone. The temporal split is the one to trust: it
-    knows nothing that the shop did not know at the time. Every evaluation is a run in MLflow, so how often the test
-    part was looked at can be seen.
+    weighing margins does, --sources what each source reaches alone, and --without what columns of the products bring.
+    The temporal split is the one to trust: it knows nothing that the shop did not know at the time. Every evaluation
+    is a run in MLflow, so how often the test part was looked at can be seen.
     """
     from training.configuration import load_config
     from training.evaluate import evaluate_recommender
     from training.evaluate_flat import flat_more
     from training.evaluate_table import render, render_beyond, render_diversity
-    from training.evaluate_table_parts import render_candidates, render_margin, render_sources, render_substitutes
+    from training.evaluate_table_parts import (
+        render_candidates,
+        render_margin,
+        render_sources,
+        render_substitutes,
+        render_without,
+    )
     from training.loading import load_telling
     from training.terminal import Terminal
     from training.tracking import flat_parameters, open_tracking
@@ -92,6 +105,7 @@ def recommender(
     mixes, weights = shares(diversity, "--diversity"), shares(margin, "--margin")
     if 1 in mixes:
         raise typer.BadParameter("diversity is below 1", param_hint="--diversity")
+    leave_out = [] if without is None else [name.strip() for name in without.split(",")]
     terminal = Terminal(json=json)
     settings = load_config(config, sets or [])
     home = segue_home(os.environ)
@@ -107,6 +121,7 @@ def recommender(
             diversity=mixes,
             margin=weights,
             sources=sources,
+            leave_out=leave_out,
             seed=seed,
             progress=progress,
         )
@@ -119,6 +134,7 @@ def recommender(
     parts += [render_sources(result)] if sources else []
     parts += [render_diversity(result)] if mixes else []
     parts += [render_margin(result)] if weights else []
+    parts += [render_without(result)] if leave_out else []
     terminal.show(render(result), render_beyond(result), *parts, render_candidates(result), f"MLflow run {run}")
     terminal.result(result | {"run": run})
 
@@ -131,5 +147,5 @@ def add_to(group: typer.Typer) -> None:
         "segue evaluate recommender shop/ --split leave-one-out --no-refit --json\n\n"
         "segue evaluate recommender shop/ --split temporal --diversity 0.1,0.3\n\n"
         "segue evaluate recommender shop/ --split leave-one-out --margin 0.5,1\n\n"
-        "segue evaluate recommender shop/ --split temporal --sources"
+        "segue evaluate recommender shop/ --split temporal --sources --without category,brand"
     )(recommender)
