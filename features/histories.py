@@ -140,8 +140,9 @@ class Histories:
 
     def where(self, kept: NDArray[np.bool_]) -> Histories:
         """Some of the events."""
-        indptr = np.concatenate([[0], np.cumsum(kept)])[self.indptr]
-        return Histories(indptr, self.product[kept], self.kind[kept], self.time[kept])
+        before = np.zeros(len(kept) + 1, dtype=np.int64)
+        kept.cumsum(out=before[1:])
+        return Histories(before[self.indptr], self.product[kept], self.kind[kept], self.time[kept])
 
     def of_kinds(self, kinds: tuple[Kind, ...]) -> Histories:
         """The events of some kinds."""
@@ -152,12 +153,12 @@ class Histories:
     @cached_property
     def bought(self) -> Histories:
         """The purchases."""
-        return self.of_kinds((Kind.PURCHASE,))
+        return self.where(self.kind == Kind.PURCHASE)
 
     @cached_property
     def looked_at(self) -> Histories:
         """All but the purchases."""
-        return self.of_kinds(tuple(kind for kind in INTEREST if kind != Kind.PURCHASE))
+        return self.where(self.kind != Kind.PURCHASE)
 
     @cached_property
     def first(self) -> NDArray[np.int64]:

@@ -358,7 +358,7 @@ class Answerer:
         places = self._shelf.choose(codes, scores, count, config.diversity)
         codes, scores = codes[places], scores[places]
         names = list(parts)
-        loudest = shares(parts, codes).argmax(axis=0)
+        loudest = shares(parts, codes, len(self.recommender.catalogue)).argmax(axis=0)
         return [
             Pick(code, score, names[source])
             for code, score, source in zip(codes.tolist(), scores.tolist(), loudest.tolist(), strict=True)
@@ -384,7 +384,8 @@ class Answerer:
             reasons.update({int(code): [reason] for code, reason in zip(codes, told, strict=True)})
         items = [self._item(rank, pick, reasons[pick.code]) for rank, pick in enumerate(picks, start=1)]
         if explain and parts:
-            given = shares(parts, np.array([pick.code for pick in picks], dtype=np.int32)).T.tolist()
+            codes = np.array([pick.code for pick in picks], dtype=np.int32)
+            given = shares(parts, codes, len(self.recommender.catalogue)).T.tolist()
             for item, scores in zip(items, given, strict=True):
                 item.extra["scores"] = dict(zip(parts, scores, strict=True))
         return items

@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 Codes = NDArray[np.int32]
 
 
-def one_variant(order: NDArray[np.int64], group: Codes) -> NDArray[np.int64]:
-    """The places of ``order`` without those whose group (code ≥ 0) stands further up already."""
-    groups = group[order]
+def one_variant(order: NDArray[np.int64], groups: Codes) -> NDArray[np.int64]:
+    """The places of ``order`` without those whose group (code ≥ 0) stands further up already. ``groups``: of each."""
     _, first = np.unique(groups, return_index=True)
-    kept = np.zeros(len(order), dtype=np.bool_)
+    kept = groups < 0
     kept[first] = True
-    return order[kept | (groups < 0)]
+    return order[kept]
 
 
 def diversified(scores: NDArray[np.float32], category: Codes, count: int, loss: float) -> NDArray[np.int64]:

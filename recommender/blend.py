@@ -13,7 +13,7 @@ from recommender.queries import Queries
 from recommender.sources.base import Source
 from recommender.sources.neighbours import NeighbourSource
 from recommender.sources.ranking import RankingSource
-from recommender.sources.scores import Scores
+from recommender.sources.scores import Scores, scores_of
 
 
 def asked_of(sources: Mapping[str, Source], placement: PlacementConfig, others: Sequence[str]) -> list[str]:
@@ -50,9 +50,9 @@ def blend(
     return Scores.added(list(parts.values()), products), parts
 
 
-def shares(parts: Mapping[str, Scores], products: NDArray[np.int32]) -> NDArray[np.float32]:
-    """What each source gave to the scores of some candidates of a single question, float32[sources, products]."""
-    return np.stack([part.of(0, products) for part in parts.values()])
+def shares(parts: Mapping[str, Scores], products: NDArray[np.int32], n: int) -> NDArray[np.float32]:
+    """What each source gave to the scores of some of n products, of a single question: float32[sources, products]."""
+    return scores_of(list(parts.values()), products, n)
 
 
 def as_seen(queries: Queries, config: PlacementConfig) -> Queries:

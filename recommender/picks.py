@@ -42,13 +42,12 @@ class Shelf:
     def choose(self, codes: Codes, scores: NDArray[np.float32], count: int, diversity: float) -> NDArray[np.int64]:
         """Places of the ``count`` candidates to show, best first: ties by code, one variant, categories mixed."""
         pool = max(_POOL, 5 * count)
+        order = _best_first(codes, scores, 4 * pool if self._varied else pool)
         if self._varied:
-            group = self.variant[codes]
-            order = one_variant(_best_first(codes, scores, 4 * pool), group)
-            if len(order) < pool:  # too many of them are variants of each other
-                order = one_variant(_best_first(codes, scores, len(scores)), group)
-        else:
-            order = _best_first(codes, scores, pool)
+            order = one_variant(order, self.variant[codes[order]])
+            if len(order) < min(pool, len(scores)):  # too many of them are variants of each other
+                order = _best_first(codes, scores, len(scores))
+                order = one_variant(order, self.variant[codes[order]])
         order = order[:pool]
         return order[diversified(scores[order], self.category[codes[order]], count, diversity)]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +90,7 @@ class Facts:
 
     @cached_property
     def standing(self) -> Floats:
-        """float32[6, products]: of the product's category, then of its brand, NaN where it has none: share of the
+        """float32[products, 6]: of the product's category, then of its brand, NaN where it has none: share of the
         shop's buyers, how many times it is bought by one buyer of a product (1: always something else), and the
         product's share of its buyers."""
         found = np.full((len(_GROUPS), 3, len(self.first)), np.nan, dtype=np.float32)
@@ -102,7 +103,7 @@ class Facts:
             found[place, 0, some] = buyers / everybody
             found[place, 1, some] = purchases / np.maximum(buyers, 1)
             found[place, 2, some] = self.buyers[some] / np.maximum(buyers, 1)
-        return found.reshape(-1, len(self.first))
+        return np.ascontiguousarray(found.reshape(-1, len(self.first)).T)
 
     @cached_property
     def widths(self) -> dict[str, int]:
@@ -176,11 +177,11 @@ def table(
         columns += triple
     by = np.count_nonzero(scores, axis=0).astype(np.float32)
     columns += [chosen.value / chosen.best[row], chosen.ranks, by]
-    columns += _own(queries, row, product, key, n)
+    columns += _own(queries, key, n)
     columns += [_days(queries.at[row], facts.first[product])]
     columns += _prices(queries, row, product, facts)
     columns += _affinities(queries, row, product, facts)
-    columns += list(facts.standing[:, product])
+    columns += list(facts.standing[product].T)
     columns += _groups_bought(queries, row, product, facts)
     columns += [column[row] for column in _shopper(queries)]
     table = np.concatenate(columns, dtype=np.float32, casting="same_kind")
@@ -226,54 +227,57 @@ def _days(at: Ints, then: Ints) -> NDArray[np.float64]:
     return np.where(then == NEVER, np.nan, (at - then) / DAY)
 
 
-def _own(queries: Queries, row: Ints, product: NDArray[np.int32], key: Ints, n: int) -> list[NDArray[np.floating]]:
-    """What the shopper did with the candidate itself (`_OWN`)."""
-    history = queries.history
-    looked, bought = history.looked_at, history.bought
-    at = queries.at[row]
-    none = np.full(len(key), np.nan, dtype=np.float32)
-    zero = np.zeros(len(key), dtype=np.float32)
-    found: list[NDArray[np.floating]] = []
-    if len(looked.product):
-        pairs, place = distinct(looked.row * n + looked.product, len(queries) * n)
-        where, hit = _find(pairs, key)
-        last = np.zeros(len(pairs), dtype=np.int64)
-        last[place] = np.arange(len(place))  # written last stays: the newest
-        newest = last[where]
-        hours = (at - looked.time[newest]) / HOUR
-        carted = looked.kind[newest] == Kind.CART
-        found += [np.where(hit, np.bincount(place)[where], 0), np.where(hit, hours, np.nan), hit & carted]
-    else:
-        found += [zero, none, zero]
-    if not len(bought.product):
-        return [*found, zero, zero, zero, none, none, none, none, none]
+def _own(queries: Queries, key: Ints, n: int) -> list[NDArray[np.floating]]:
+    """What the shopper did with the candidate (row · products + product) itself (`_OWN`)."""
+    looked, bought = queries.history.looked_at, queries.history.bought
+    pairs, place = distinct(looked.row * n + looked.product, len(queries) * n)
+    _, last = _ends(place, len(pairs))
+    hours = (queries.at[pairs // n] - looked.time[last]) / HOUR
+    seen = [np.bincount(place, minlength=len(pairs)), hours, looked.kind[last] == Kind.CART]
+    found = _looked_up(key, pairs, seen, [0, np.nan, 0])
+
     back = bought.moments_back
     pairs, place = distinct(bought.row * n + bought.product, len(queries) * n)
-    where, hit = _find(pairs, key)
-    count = np.bincount(place)
-    decayed = np.bincount(place, weights=_HABIT**back)
-    first, last = np.zeros(len(pairs), dtype=np.int64), np.zeros(len(pairs), dtype=np.int64)
-    last[place] = np.arange(len(place))
-    first[place[::-1]] = np.arange(len(place))[::-1]
-    orders = _orders(queries)[row]
-    days = (at - bought.time[last[where]]) / DAY
+    first, last = _ends(place, len(pairs))
+    shopper = pairs // n
+    count = np.bincount(place, minlength=len(pairs))
+    decayed = np.bincount(place, weights=_HABIT**back, minlength=len(pairs))
+    days = (queries.at[shopper] - bought.time[last]) / DAY
     gaps = np.maximum(count - 1, 1)
-    between = ((bought.time[last] - bought.time[first]) / DAY / gaps)[where]
-    apart = ((back[first] - back[last]) / gaps)[where]
-    again = hit & (count[where] > 1) & (between > 0)
-    since = back[last][where]
+    between = (bought.time[last] - bought.time[first]) / DAY / gaps
+    apart = (back[first] - back[last]) / gaps
+    again = (count > 1) & (between > 0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return [
-            *found,
-            np.where(hit, count[where], 0),
-            np.where(hit, count[where] / np.maximum(orders, 1), 0),
-            np.where(hit, decayed[where], 0),
-            np.where(hit, since, np.nan),
-            np.where(hit, days, np.nan),
+        had = [
+            count,
+            count / np.maximum(_orders(queries)[shopper], 1),
+            decayed,
+            back[last],
+            days,
             np.where(again, between, np.nan),
             np.where(again, days / between, np.nan),
-            np.where(again & (apart > 0), (since + 1) / apart, np.nan),
+            np.where(again & (apart > 0), (back[last] + 1) / apart, np.nan),
         ]
+    return [*found, *_looked_up(key, pairs, had, [0, 0, 0, *[np.nan] * 5])]
+
+
+def _ends(place: NDArray[np.integer], n: int) -> tuple[Ints, Ints]:
+    """The first and the last entry of each of n places, all of which have entries."""
+    first, last = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
+    entry = np.arange(len(place))
+    last[place] = entry  # written last stays
+    first[place[::-1]] = entry[::-1]
+    return first, last
+
+
+def _looked_up(
+    key: Ints, known: Ints, told: Sequence[NDArray[Any]], otherwise: Sequence[float]
+) -> list[NDArray[np.floating]]:
+    """What is told of known keys, ascending, for each key of candidates, and something else for any other."""
+    if not len(known):
+        return [np.full(len(key), value) for value in otherwise]
+    where, hit = _find(known, key)
+    return list(np.where(hit, np.array(told)[:, where], np.array(otherwise)[:, None]))
 
 
 def _find(known: NDArray[np.integer], key: Ints) -> tuple[Ints, NDArray[np.bool_]]:
@@ -335,18 +339,11 @@ def _groups_bought(queries: Queries, row: Ints, product: NDArray[np.int32], fact
     for name in _GROUPS:
         code, width = getattr(facts, name), facts.widths[name]
         pairs, place = distinct(bought.row * width + code[bought.product] + 1, len(queries) * width)
-        if not len(pairs):
-            found += [np.zeros(len(row)), np.full(len(row), np.nan)]
-            continue
+        _, last = _ends(place, len(pairs))
+        days = (queries.at[pairs // width] - bought.time[last]) / DAY
         theirs = code[product]
-        where, hit = _find(pairs, row * width + theirs + 1)
-        hit &= theirs >= 0
-        last = np.zeros(len(pairs), dtype=np.int64)
-        last[place] = bought.time  # written last stays: the newest
-        found += [
-            np.where(hit, np.bincount(place)[where], 0),
-            np.where(hit, (queries.at[row] - last[where]) / DAY, np.nan),
-        ]
+        key = np.where(theirs >= 0, row * width + theirs + 1, -1)
+        found += _looked_up(key, pairs, [np.bincount(place, minlength=len(pairs)), days], [0, np.nan])
     return found
 
 

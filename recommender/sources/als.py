@@ -53,6 +53,7 @@ def fit(log: EventLog, config: AlsConfig, seed: int) -> NeighbourSource:
         ordered = csr_array(matrix[people][:, products])
         ordered.sort_indices()
         close, cosine = closest(ordered, config, seed)
+        products = products.astype(np.int32)
         row = np.repeat(products, close.shape[1])
         column, value = products[close.ravel()], cosine.ravel()
         near = (value > 0) & (row != column)

@@ -68,6 +68,7 @@ def fit(log: EventLog, config: LinearConfig) -> NeighbourSource:
     k = min(config.neighbours, len(kept) - 1)
     near = np.argpartition(weights, len(kept) - k, axis=1)[:, len(kept) - k :]
     value = np.take_along_axis(weights, near, axis=1).ravel()
+    kept = kept.astype(np.int32)
     row, column = np.repeat(kept, k), kept[near.ravel()]
     there = value > 0
     table = csr_array((value[there], (row[there], column[there])), shape=(n, n), dtype=np.float32)

@@ -64,6 +64,8 @@ def product_blocks(left: csr_array, right: csr_array, entries: int = 30_000_000)
 def stack(blocks: list[csr_array], shape: tuple[int, int]) -> csr_array:
     """Blocks of rows as one float32 matrix."""
     indptr = np.concatenate([[0], np.cumsum(np.concatenate([np.diff(b.indptr) for b in blocks]))])
+    if indptr[-1] < 2**31:
+        indptr = indptr.astype(np.int32)  # SciPy stores indices in the same type
     indices = np.concatenate([b.indices for b in blocks]).astype(np.int32)
     data = np.concatenate([b.data for b in blocks]).astype(np.float32)
     return csr_array((data, indices, indptr), shape=shape)
@@ -123,7 +125,7 @@ class NeighbourSource:
     def neighbours(self, products: NDArray[np.int32]) -> Neighbours:
         """The neighbours of some products."""
         indptr, entries = gather(self.table.indptr, products.astype(np.int64))
-        return indptr, self.table.indices[entries].astype(np.int32), self.table.data[entries]
+        return indptr, self.table.indices[entries].astype(np.int32, copy=False), self.table.data[entries]
 
     def entries(self, product: int, others: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Where in the table the pairs of a product with others stand, and which of them stand there at all."""
@@ -144,7 +146,8 @@ class NeighbourSource:
         one = queries if len(queries) == 1 else queries.take(np.array([row]))
         _, taste, weights = profile(one, decay=self.decay, steps=self.steps)
         indptr, candidate, strength = self.neighbours(taste)
-        slot = np.full(self.table.shape[0], -1, dtype=np.int32)
+        slot = np.empty(self.table.shape[0], dtype=np.int32)
+        slot[candidate] = -1  # no other cell is looked at
         slot[products] = np.arange(len(products))
         place = slot[candidate]
         hit = np.flatnonzero(place >= 0)

@@ -80,14 +80,6 @@ class Scores:
         span = slice(self.indptr[q], self.indptr[q + 1])
         return self.product[span], self.value[span]
 
-    def of(self, q: int, products: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Scores of some products in one row, float32, 0 where they are no candidates."""
-        known, values = self.row(q)
-        if len(known) == 0:
-            return np.zeros(len(products), dtype=np.float32)
-        place = np.minimum(known.searchsorted(products), len(known) - 1)
-        return np.where(known[place] == products, values[place], np.float32(0))
-
     @cached_property
     def best_first(self) -> NDArray[np.int64]:
         """Places of all candidates, row by row, best first, ties by code."""
@@ -138,7 +130,7 @@ class Scores:
     def best(self) -> NDArray[np.float32]:
         """The highest score of each row, float32[n]; 1 where a row is empty."""
         if len(self) == 1:
-            return np.array([self.value.max() if len(self.value) else 1], dtype=np.float32)
+            return self.value.max(keepdims=True) if len(self.value) else np.ones(1, dtype=np.float32)
         found = np.ones(len(self), dtype=np.float32)
         full = self.indptr[1:] > self.indptr[:-1]
         if full.any():
@@ -152,6 +144,18 @@ class Scores:
         return table
 
 
+def scores_of(parts: Sequence[Scores], products: NDArray[np.int32], n: int) -> NDArray[np.float32]:
+    """Scores of some of n products by each of several, of a single question: float32[parts, products], else 0."""
+    value = np.concatenate([part.value for part in parts])
+    if not len(value):
+        return np.zeros((len(parts), len(products)), dtype=np.float32)
+    first = np.arange(0, len(parts) * n, n)  # the products of every part are numbered on
+    known = np.concatenate([part.product for part in parts]) + first.repeat([len(part.product) for part in parts])
+    sought = (first[:, None] + products).ravel()
+    place = np.minimum(known.searchsorted(sought), len(known) - 1)
+    return np.where(known[place] == sought, value[place], np.float32(0)).reshape(len(parts), len(products))
+
+
 def highest(values: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     """Places of the ``count`` highest values, ascending; of equal ones the first."""
     if len(values) <= count:
@@ -163,17 +167,25 @@ def highest(values: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     return np.flatnonzero(high)
 
 
+#: So few keys are looked up sooner than a table is written.
+_FEW = 100
+
+
 def distinct(keys: NDArray[Key], n: int) -> tuple[NDArray[Key], NDArray[np.integer]]:
     """The distinct ones of keys of 0 … n − 1, ascending, and the place of each key among them.
 
     `numpy.unique` sorts places with keys, which takes several times as long: it is for where n is very large.
     """
-    if n > 2**22:
+    if n > 2**22 and len(keys) > _FEW:
         return np.unique(keys, return_inverse=True)
-    ordered = np.sort(keys)
-    fresh = np.ones(len(ordered), dtype=np.bool_)
+    ordered = keys.copy()
+    ordered.sort()
+    fresh = np.empty(len(ordered), dtype=np.bool_)
+    fresh[:1] = True
     np.not_equal(ordered[1:], ordered[:-1], out=fresh[1:])
     found = ordered[fresh]
+    if len(keys) <= _FEW:
+        return found, found.searchsorted(keys)
     place = np.empty(n, dtype=np.int32)  # only the cells of what was found are written and read
     place[found] = np.arange(len(found), dtype=np.int32)
     return found, place[keys]

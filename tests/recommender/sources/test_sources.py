@@ -339,7 +339,9 @@ def test_neighbours_are_the_largest_of_the_whole_product(seed: int, n: int, k: i
     baskets = csr_array((rng.random((9, n)) < 0.4).astype(np.float32) * rng.random((9, n)).astype(np.float32))
     dense = (baskets.T @ baskets).toarray()
     np.fill_diagonal(dense, 0)
-    table = neighbours_of(csr_array(baskets.T), baskets, k).toarray()
+    found = neighbours_of(csr_array(baskets.T), baskets, k)
+    assert found.indices.dtype == found.indptr.dtype == np.int32
+    table = found.toarray()
     for row in range(n):
         best = np.sort(dense[row][dense[row] > 0])[::-1][:k]
         np.testing.assert_allclose(np.sort(table[row][table[row] > 0])[::-1], best, rtol=1e-5)
