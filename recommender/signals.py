@@ -25,7 +25,7 @@ from recommender.queries import Queries
 from recommender.sources.base import Source
 from recommender.sources.neighbours import NeighbourSource
 from recommender.sources.ranking import RankingSource
-from recommender.sources.scores import Scores, distinct
+from recommender.sources.scores import Scores, distinct, scores_of
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -207,19 +207,12 @@ def _scores(
     told = opinions(voices, chosen, n)
     known = {name: one[0] for name, one in zip(others, told[: len(others)], strict=True)}
     said = [name for name in asked if not isinstance(sources[name], RankingSource)]
-    scores = [known[name] if name in known else _proposed(proposed[name], row_key=key, n=n) for name in said]
+    whole = [name for name in said if name not in known]
+    known |= zip(whole, scores_of([proposed[name] for name in whole], key, n), strict=True)
+    scores = [known[name] for name in said]
     width = len(chosen.product)
     by_step = [row for one in told[len(others) :] for row in one]
     return np.array(scores, dtype=np.float32).reshape(-1, width), np.array(by_step, dtype=np.float32).reshape(-1, width)
-
-
-def _proposed(scores: Scores, row_key: Ints, n: int) -> Floats:
-    """Scores of candidates (row · products + product) among those that a source proposed, 0 where it did not."""
-    if len(scores.value) == 0:
-        return np.zeros(len(row_key), dtype=np.float32)
-    known = scores.product if len(scores) == 1 else rows_of(scores.indptr) * n + scores.product
-    place, hit = _find(known, row_key)
-    return np.where(hit, scores.value[place], np.float32(0))
 
 
 def _days(at: Ints, then: Ints) -> NDArray[np.float64]:

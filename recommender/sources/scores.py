@@ -80,6 +80,10 @@ class Scores:
         span = slice(self.indptr[q], self.indptr[q + 1])
         return self.product[span], self.value[span]
 
+    def cells(self, n: int) -> NDArray[np.integer]:
+        """Where the candidates stand in a table of n products: question · n + product, ascending."""
+        return self.product if len(self) == 1 else rows_of(self.indptr) * n + self.product
+
     @cached_property
     def best_first(self) -> NDArray[np.int64]:
         """Places of all candidates, row by row, best first, ties by code."""
@@ -144,16 +148,22 @@ class Scores:
         return table
 
 
-def scores_of(parts: Sequence[Scores], products: NDArray[np.int32], n: int) -> NDArray[np.float32]:
-    """Scores of some of n products by each of several, of a single question: float32[parts, products], else 0."""
-    value = np.concatenate([part.value for part in parts])
+def scores_of(parts: Sequence[Scores], cells: NDArray[np.integer], n: int) -> NDArray[np.float32]:
+    """Scores by each of several that answer the same questions: float32[parts, cells], 0 where there are none.
+
+    Args:
+        parts: of the same number of questions.
+        cells: question · n + product.
+        n: number of products.
+    """
+    value = np.concatenate([part.value for part in parts]) if parts else np.zeros(0, dtype=np.float32)
     if not len(value):
-        return np.zeros((len(parts), len(products)), dtype=np.float32)
-    first = np.arange(0, len(parts) * n, n)  # the products of every part are numbered on
-    known = np.concatenate([part.product for part in parts]) + first.repeat([len(part.product) for part in parts])
-    sought = (first[:, None] + products).ravel()
+        return np.zeros((len(parts), len(cells)), dtype=np.float32)
+    first = np.arange(len(parts)) * (len(parts[0]) * n)  # the cells of every part are numbered on
+    known = np.concatenate([part.cells(n) for part in parts]) + first.repeat([len(part.value) for part in parts])
+    sought = (first[:, None] + cells).ravel()
     place = np.minimum(known.searchsorted(sought), len(known) - 1)
-    return np.where(known[place] == sought, value[place], np.float32(0)).reshape(len(parts), len(products))
+    return np.where(known[place] == sought, value[place], np.float32(0)).reshape(len(parts), len(cells))
 
 
 def highest(values: NDArray[np.float32], count: int) -> NDArray[np.int64]:
