@@ -23,7 +23,7 @@ _TOGETHER = 100
 #: What an unknown value (NaN) is taken for, by where the comparison sends it: right, left, or wherever 0 goes.
 _UNKNOWN = (np.inf, -np.inf, 0.0)
 
-_CATEGORICAL, _DEFAULT_LEFT, _NAN_IS_MISSING = 1, 2, 8
+_CATEGORICAL, _DEFAULT_LEFT, _ZERO_IS_MISSING, _NAN_IS_MISSING = 1, 2, 4, 8
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,11 @@ class Trees:
 
 
 def parse(text: str) -> Trees | None:
-    """From the text of a LightGBM model; None if its trees are too large or compare categories."""
+    """From the text of a LightGBM model; None if trees are too large, compare categories or take 0 for unknown."""
     trees = list(_trees(text))
     nodes = max((len(tree["threshold"]) for tree in trees), default=0)
     kinds = np.array([int(kind) for tree in trees for kind in tree["decision_type"]], dtype=np.int64)
-    if not 0 < nodes < MOST_LEAVES or (kinds & _CATEGORICAL).any():
+    if not 0 < nodes < MOST_LEAVES or (kinds & (_CATEGORICAL | _ZERO_IS_MISSING)).any():
         return None
     dtype = np.min_scalar_type(2 ** (nodes + 1) - 1)
     column = np.zeros((len(trees), nodes), dtype=np.int64)

@@ -19,11 +19,13 @@ def rows_of(count: int, seed: int) -> np.ndarray:
     return rows
 
 
-def trained(leaves: int, *, categories: list[int] | None = None, rows: int = 4_000) -> lightgbm.Booster:
+def trained(
+    leaves: int, *, categories: list[int] | None = None, rows: int = 4_000, zero: bool = False
+) -> lightgbm.Booster:
     known = rows_of(rows, seed=0)
     target = np.nan_to_num(known).sum(axis=1) + 2 * np.isnan(known[:, 5]) + np.nan_to_num(known[:, 0]) ** 2
     data = lightgbm.Dataset(known, target, categorical_feature=categories or [])
-    setting = {"num_leaves": leaves, "min_data_in_leaf": 5, "verbose": -1, "num_threads": 1}
+    setting = {"num_leaves": leaves, "zero_as_missing": zero, "min_data_in_leaf": 5, "verbose": -1, "num_threads": 1}
     return lightgbm.train({"objective": "regression", **setting}, data, 30)
 
 
@@ -62,7 +64,8 @@ def test_trees_without_a_comparison_are_left_to_lightgbm() -> None:
     assert parse(trained(4, rows=4).model_to_string()) is None
 
 
-def test_trees_of_many_leaves_or_of_categories_are_left_to_lightgbm() -> None:
+def test_what_is_not_handled_is_left_to_lightgbm() -> None:
     assert parse(trained(65).model_to_string()) is None
     assert parse(trained(4, categories=[2]).model_to_string()) is None
+    assert parse(trained(4, zero=True).model_to_string()) is None
     assert parse("") is None

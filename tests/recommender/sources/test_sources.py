@@ -18,7 +18,7 @@ from recommender.sources.base import Source
 from recommender.sources.neighbours import neighbours_of, product_blocks, strongest
 from recommender.sources.own_history import OwnHistoryConfig, OwnHistorySource
 from recommender.sources.profile import profile
-from recommender.sources.scores import Scores
+from recommender.sources.scores import Scores, scores_of
 from tests import logs, shops
 from tests.recommender.sources.contract import SourceContract
 
@@ -384,3 +384,28 @@ def test_sums_do_not_depend_on_how_they_are_taken(seed: int, n: int, products: i
         expected = np.zeros((n, products))
         np.add.at(expected, (row, product), value.astype(np.float64))
         np.testing.assert_allclose(together.dense(products), np.maximum(expected, 0), atol=1e-5)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 12))
+@settings(max_examples=50, deadline=None)
+def test_the_first_of_a_row_do_not_depend_on_other_rows(seed: int, size: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    products, value = np.arange(size, dtype=np.int32), rng.integers(1, 5, size).astype(np.float32)  # many are equal
+    alone, place = Scores(np.array([0, size]), products, value).first(count)
+    together, _ = Scores(np.array([0, size, size]), products, value).first(count)
+    assert place.tolist() == sorted(np.lexsort((products, -value))[:count].tolist())
+    assert together.row(0)[0].tolist() == alone.product.tolist()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 50))
+@settings(max_examples=50, deadline=None)
+def test_scores_are_found_in_several_at_once(seed: int, n: int, products: int) -> None:
+    rng = np.random.default_rng(seed)
+    tables = [rng.integers(0, 3, (n, products)).astype(np.float32) for _ in range(3)]
+    parts = []
+    for table in tables:
+        row, product = np.nonzero(table)
+        parts.append(Scores.summed(row, product.astype(np.int32), table[row, product], n, products))
+    cells = rng.integers(n * products, size=20)
+    expected = [table.ravel()[cells] for table in tables]
+    np.testing.assert_array_equal(scores_of(parts, cells, products), expected)
