@@ -34,8 +34,8 @@ def test_what_matters_is_told_first_and_how_it_grows() -> None:
     assert steep["share"] == pytest.approx(16 / 44)
     assert (flat["step"], flat["exponent"]) == ("flat", pytest.approx(0))
     left, right = growth.drawn(found, ["steep"]).axes
-    assert [line.get_label() for line in left.get_lines()] == ["all: k = 1.00", "k = 1", "steep"]
-    assert [line.get_label() for line in right.get_lines()] == ["all: k = 0.00", "k = 1"]
+    assert [line.get_label() for line in left.get_lines()] == ["all: k = 1.00, last step up 1.00", "k = 1", "steep"]
+    assert [line.get_label() for line in right.get_lines()] == ["all: k = 0.00, last step up 0.00", "k = 1"]
 
 
 def test_there_is_no_line_through_one_size() -> None:
