@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from features.events import INTEREST, EventLog, Kind
 from features.histories import Histories, Ragged, gather, rows_of
-from features.past import before_rows, end_of, events_before, just_before, known_before, target_events
+from features.past import before_rows, end_of, events_before, just_before, known_before, target_events, target_kind
 from recommender import signals
 from recommender.blend import as_seen, asked_of, blend, proposals
 from recommender.config import PlacementConfig
@@ -160,16 +162,20 @@ def _orders(block: Block, config: RankerConfig) -> Lessons:
 
 
 def _starts(block: Block, config: RankerConfig) -> Lessons:
-    """A list for everybody who orders in the block, at its start: what they order in all of it is right."""
+    """A list for everybody who orders in the block, at its start: the first order with something that may be right."""
     log = block.whole
     rows = block.rest[target_events(log)[block.rest]]
-    people = log.person[rows[_some(log, rows, config.questions, each=1)]].astype(np.int64)
-    n = len(people)
-    place = np.full(len(log.people), n)
-    place[people] = np.arange(n)
-    rows = rows[np.argsort(place[log.person[rows]], kind="stable")]
-    indptr = np.searchsorted(place[log.person[rows]], np.arange(n + 1)).astype(np.int64)
-    truth = Ragged(indptr, log.product[rows[: indptr[-1]]])
+    if not config.repeats:
+        had = block.log.of_kind(target_kind(log))
+        known = block.log.person[had].astype(np.int64) * len(log.products) + block.log.product[had]
+        rows = rows[~np.isin(log.person[rows].astype(np.int64) * len(log.products) + log.product[rows], known)]
+    rows = rows[np.argsort(log.person[rows], kind="stable")]
+    moment = _moment(log, rows)
+    firsts = np.flatnonzero(np.append(True, log.person[rows[1:]] != log.person[rows[:-1]])) if len(rows) else rows
+    firsts = firsts[_some(log, rows[firsts], config.questions)]
+    indptr, entries = _spans(*np.searchsorted(moment, [moment[firsts], moment[firsts] + 1]))
+    truth = Ragged(indptr, log.product[rows[entries]])
+    people, n = log.person[rows[firsts]].astype(np.int64), len(firsts)
     histories = Histories.of(block.log)
     at, seen = np.full(n, block.at, dtype=np.int64), np.diff(histories.indptr)[people]
     questions = Questions(at, histories, people, seen, Ragged.empty(n), Ragged.empty(n))
@@ -211,14 +217,14 @@ def _asked_at(log: EventLog, rows: NDArray[np.int64], at: NDArray[np.int64], see
     return Questions(at, histories, shopper, seen, Ragged.empty(n), Ragged.empty(n))
 
 
-def _some(log: EventLog, rows: NDArray[np.int64], most: int, each: int = _EACH) -> NDArray[np.int64]:
-    """Places of at most ``most`` rows, in the order of time: the newest ``each`` of a person, of these some evenly.
+def _some(log: EventLog, rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Places of at most ``most`` rows, in the order of time: the newest `_EACH` of a person, of these some evenly.
 
     Nothing is drawn, and it does not depend on what people are called.
     """
     newest = np.lexsort((-rows, log.person[rows]))
     person = log.person[rows[newest]]
-    kept = newest[np.arange(len(newest)) - np.searchsorted(person, person) < each]
+    kept = newest[np.arange(len(newest)) - np.searchsorted(person, person) < _EACH]
     if len(kept) > most:
         by_time = kept[np.argsort(log.time[rows[kept]], kind="stable")]
         kept = by_time[np.linspace(0, len(by_time) - 1, most).astype(np.int64)]
@@ -408,10 +414,15 @@ def calibration(
 ) -> tuple[float, float, float]:
     """Slope and intercept of the log-odds of being taken up by the logarithm of the share (Platt 1999), and what being
     shown adds; 0 where too little of what was shown was taken up."""
-    from sklearn.linear_model import LogisticRegression
-
     told = np.count_nonzero(shown & taken) >= LEAST
-    columns = [np.log(share), shown] if told else [np.log(share)]
-    fitted = LogisticRegression().fit(np.column_stack(columns), taken, sample_weight=weight)
-    slope, *lift = fitted.coef_[0].tolist()
-    return max(slope, 0.0), float(fitted.intercept_[0]), lift[0] if lift else 0.0
+    columns = [np.ones(len(share)), np.log(share), *([shown] if told else [])]
+    table, share_of = np.column_stack(columns).astype(np.float64), weight / weight.sum()
+    penalty = np.append(0.0, np.full(len(columns) - 1, 1 / weight.sum()))  # keeps what separates finite
+
+    def loss(by: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        raw = table @ by
+        value = share_of @ (np.logaddexp(0, raw) - taken * raw) + penalty @ by**2 / 2
+        return float(value), table.T @ (share_of * (expit(raw) - taken)) + penalty * by
+
+    intercept, slope, *lift = minimize(loss, np.zeros(len(columns)), jac=True, method="L-BFGS-B").x.tolist()
+    return max(slope, 0.0), intercept, lift[0] if lift else 0.0
