@@ -102,7 +102,7 @@ def trade_off(found: Mapping[str, Any]) -> Figure:
         apart = np.array([[point["difference"]["value"], *point["difference"]["ci"]] for point in line])
         whiskers = np.abs(apart[:, 1:] - apart[:, :1]).T
         costs = [point["cost"] for point in line]
-        axes.errorbar(costs, values, whiskers, marker="o", capsize=2, label=f"{candidates} candidates")
+        axes.errorbar(costs, values, whiskers, marker="o", elinewidth=1, capsize=3, label=f"{candidates} candidates")
     axes.axhline(blend["value"], color="grey", linestyle=":", label="the blend alone")
     chosen = points[-1]
     label = f"as configured: {chosen['trees']} trees × {chosen['candidates']} candidates"
@@ -111,7 +111,7 @@ def trade_off(found: Mapping[str, Any]) -> Figure:
     axes.set_xlabel("what a list costs: trees × candidates")
     axes.set_ylabel(found["metric"])
     axes.set_title(f"{found['ranker']} ({found['split']}, {found['part']} part, {found['questions']:,} lists)")
-    axes.legend()
+    figure.legend(loc="outside lower center", ncols=3, fontsize="small")  # on the axes it would hide some of the bars
     return figure
 
 
