@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from features.catalogue import Catalogue
@@ -18,7 +17,6 @@ from recommender.queries import AsOf, Queries
 from recommender.signals import Facts
 from recommender.sources.base import Source
 from recommender.sources.scores import Scores
-from recommender.trees import Trees, parse
 
 if TYPE_CHECKING:
     from lightgbm import Booster
@@ -86,13 +84,8 @@ class Ranker:
     facts: Facts
 
     @cached_property
-    def trees(self) -> Trees | None:
-        """The trees, None if only `booster` can tell what they say."""
-        return parse(self.text)
-
-    @cached_property
     def booster(self) -> Booster:
-        """The trees as LightGBM walks them."""
+        """The trees."""
         from lightgbm import Booster
 
         return Booster(model_str=self.text)
@@ -112,15 +105,11 @@ class Ranker:
             return scores
         chosen, place = scores.first(self.config.candidates)
         rows = signals.table(queries, chosen, proposed, sources, self.asked, self.config.latest, self.facts)
-        raw = self._sums(rows) + (self.slope * np.log(chosen.relative().value) + self.intercept)
+        raw = np.asarray(self.booster.predict(rows, num_threads=1, raw_score=True), dtype=np.float64)
+        raw += self.slope * np.log(chosen.relative().value) + self.intercept
         value = scores.relative(1e-5).value  # below anything that is ranked, whatever the weights of the blend
         value[place] = 1 / (1 + np.exp(-np.clip(raw, -10, 10)))
         return replace(scores, value=value)
-
-    def _sums(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-        if self.trees is not None:
-            return self.trees.sums(rows)
-        return np.asarray(self.booster.predict(rows, num_threads=1, raw_score=True), dtype=np.float64)
 
     def over(self, catalogue: Catalogue) -> Ranker:
         """The ranker over a catalogue with more products."""
