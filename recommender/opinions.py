@@ -94,7 +94,8 @@ def standings(scores: Floats, indptr: NDArray[np.int64]) -> tuple[Floats, Floats
         indptr: rows of candidates.
 
     Returns:
-        Share of the best of the row (0 where nothing is said), and rank in the row, best 0, ties by place (NaN).
+        Share of the best of the row (0 where nothing is said), and how many in the row are better (NaN): equals share a
+        rank, or trees would learn from the order of ids.
     """
     if not scores.size:
         return scores, scores
@@ -107,7 +108,11 @@ def standings(scores: Floats, indptr: NDArray[np.int64]) -> tuple[Floats, Floats
     row = np.repeat(np.arange(len(lengths)), lengths)
     key = (row << 32) - np.ascontiguousarray(scores, dtype=np.float32).view(np.int32)
     order = np.argsort(key, axis=1, kind="stable")
+    ordered = np.take_along_axis(key, order, axis=1)
+    place = np.zeros(ordered.shape, dtype=np.int64)
+    place[:, 1:] = np.where(ordered[:, 1:] != ordered[:, :-1], np.arange(1, ordered.shape[1]), 0)
+    better = np.maximum.accumulate(place, axis=1) - indptr[row]
     rank = np.empty_like(scores)
-    np.put_along_axis(rank, order, (np.arange(scores.shape[1]) - indptr[row]).astype(np.float32)[None, :], axis=1)
+    np.put_along_axis(rank, order, better.astype(np.float32), axis=1)
     rank[scores <= 0] = np.nan
     return share, rank

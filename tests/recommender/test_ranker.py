@@ -16,6 +16,7 @@ from recommender import signals
 from recommender.config import RecommenderConfig
 from recommender.engine import Recommender, fit
 from recommender.lessons import Block, blocks_of, lessons_of
+from recommender.opinions import standings
 from recommender.queries import AsOf, Queries
 from recommender.ranker import RankerConfig
 from recommender.signals import Facts
@@ -333,6 +334,13 @@ def test_signals_of_price_age_and_shopper() -> None:
     np.testing.assert_allclose(found["days_since_order"], [16.25] * 3)
     np.testing.assert_allclose(found["hour"], [6] * 3)
     np.testing.assert_allclose(found["weekday"], [(pd.Timestamp("2026-01-27").weekday())] * 3)
+
+
+def test_equal_scores_share_a_rank() -> None:
+    scores = np.array([[2, 1, 1, 0, 3, 3], [0, 5, 6, 7, 1, 2]], dtype=np.float32)
+    share, rank = standings(scores, np.array([0, 4, 4, 6]))
+    np.testing.assert_array_equal(rank, [[0, 1, 1, np.nan, 0, 0], [np.nan, 2, 1, 0, 1, 0]])
+    np.testing.assert_allclose(share, [[1, 0.5, 0.5, 0, 1, 1], [0, 5 / 7, 6 / 7, 1, 0.5, 1]], rtol=1e-6)
 
 
 def test_signals_of_nobody() -> None:

@@ -295,9 +295,9 @@ def test_a_source_that_weighs_nothing_is_left_out_but_for_the_last() -> None:
     space = search_space(DEFAULTS, ["frequently_bought_together"])
     values = {one.name: one.default for one in space}
     weights = [one.name for one in space if one.is_weight]
-    found = with_values(DEFAULTS, space, values | {weights[1]: LEAST_WEIGHT / 2})
+    found = with_values(DEFAULTS, space, values | dict.fromkeys(weights[1:], LEAST_WEIGHT / 2))
     assert list(found.placements["frequently_bought_together"].sources) == [weights[0].split(".")[-1]]
-    found = with_values(DEFAULTS, space, values | {weights[0]: 0.004, weights[1]: 0.005})
+    found = with_values(DEFAULTS, space, values | dict.fromkeys(weights, 0.004) | {weights[1]: 0.005})
     assert list(found.placements["frequently_bought_together"].sources) == [weights[1].split(".")[-1]]
 
 
