@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -29,6 +30,7 @@ from recommender.sources.base import Source
 from recommender.sources.neighbours import NeighbourSource
 from recommender.sources.own_history import OwnHistorySource
 from recommender.sources.scores import Scores
+from recommender.sources.text import TextSource
 from recommender.sources.two_hop import TwoHopConfig
 
 __all__ = ["Block", "BlockRequest", "Item", "Lists", "Recommender", "Shopper", "UnknownPlacement", "fit"]
@@ -143,10 +145,13 @@ def _fit_sources(
     at: int,
     seed: int,
     progress: Progress,
+    given: Mapping[str, Source] = MappingProxyType({}),
 ) -> dict[str, Source]:
-    sources: dict[str, Source] = {}
+    """The sources that are needed; those that are given are not fitted."""
+    sources = dict(given)
     # What is walked twice is fitted before it is.
-    for name in sorted(needed, key=lambda name: isinstance(configs[name], TwoHopConfig)):
+    fresh = [name for name in needed if name not in given]
+    for name in sorted(fresh, key=lambda name: isinstance(configs[name], TwoHopConfig)):
         progress(name)
         sources[name] = _fit_source(configs[name], log, catalogue, at, seed, sources)
     return {name: sources[name] for name in needed}
@@ -170,6 +175,7 @@ def _fit_rankers(
     facts = Facts.of(log, catalogue)
     kind = target_kind(log)
     learned: dict[str, list[Taught]] = {name: [] for name in wanted}
+    same = {name: source for name, source in sources.items() if isinstance(source, TextSource)}  # no event is in it
     cuts: dict[tuple[AsOf, int, float], list[str]] = {}
     for name in wanted:
         one = config.rankers[name]
@@ -177,7 +183,7 @@ def _fit_rankers(
         cuts.setdefault((moments, one.blocks, one.block_share), []).append(name)
     for (moments, number, share), names in cuts.items():
         for block in blocks_of(log, at, moments, number, share):
-            before = _fit_sources(config.sources, needed, block.log, catalogue, block.at, seed, lambda step: None)
+            before = _fit_sources(config.sources, needed, block.log, catalogue, block.at, seed, lambda step: None, same)
             known, exposure = Facts.of(block.log, catalogue), Exposure.of(block.whole)
             for name in names:
                 progress(f"{name}: learn")
