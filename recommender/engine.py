@@ -281,7 +281,7 @@ class Recommender:
         Anchors never appear, nor does what ``exclude`` names (product codes, a row a question), nor what
         ``queries.allowed`` rules out. The fallback chain fills a list (score 0), so it is shorter than ``count`` only
         where the catalogue is. Questions are scored in chunks; no list depends on which are asked together. With
-        ``repeats`` the ranker of lists that hold what shoppers had before decides, without it that of the others.
+        ``repeats`` the ranker of lists that hold what shoppers had before decides; where there is none, the blend.
 
         Raises:
             UnknownPlacement: there is none of that name, or it does not list products.

@@ -301,7 +301,8 @@ def taught(
         mark = np.where(truth[place] == key, grade[place], 0) if len(truth) else np.zeros(len(key))
         some = np.bincount(rows_of(chosen.indptr), weights=mark, minlength=len(chosen)) > 0
         silent = np.flatnonzero(~some & (np.diff(chosen.indptr) > 0))
-        some[silent[(quiet + np.arange(len(silent))) % _QUIET == 0]] = True
+        if config.learns_to == "probability":
+            some[silent[(quiet + np.arange(len(silent))) % _QUIET == 0]] = True
         quiet += len(silent)
         if not some.any():
             continue
