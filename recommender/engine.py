@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -27,15 +27,20 @@ from recommender.ranker import Ranker, RankerConfig
 from recommender.signals import Facts
 from recommender.sources import als, cooccurrence, item_item, linear, ranking, repurchase, text, transitions, two_hop
 from recommender.sources.base import Source
+from recommender.sources.item_item import ItemItemConfig
 from recommender.sources.neighbours import NeighbourSource
 from recommender.sources.own_history import OwnHistorySource
 from recommender.sources.scores import Scores
 from recommender.sources.text import TextSource
+from recommender.sources.transitions import TransitionsConfig
 from recommender.sources.two_hop import TwoHopConfig
 
 __all__ = ["Block", "BlockRequest", "Item", "Lists", "Recommender", "Shopper", "UnknownPlacement", "fit"]
 
 Progress = Callable[[str], None]
+
+#: Settings of what a source of neighbours makes of a history; its table does not depend on them.
+_OF_HISTORY = {"profile_decay", "profile_steps"}
 
 
 def fit(
@@ -49,6 +54,7 @@ def fit(
     repeats: bool | None = None,
     seed: int = 0,
     progress: Progress = lambda step: None,
+    given: Mapping[str, Source] = MappingProxyType({}),
 ) -> Recommender:
     """Fit the sources and rankers that the placements need (all by default).
 
@@ -62,11 +68,12 @@ def fit(
         repeats: whether lists will hold what shoppers had before; None: either may be asked for.
         seed: of random starts, and of what rankers learn from.
         progress: told the name of each source before it is fitted.
+        given: sources that are there already, as `descriptions` of the same catalogue and configuration.
     """
     chosen = [name for name in config.placements if placements is None or name in placements]
     wanted = _rankers_of(config, chosen, as_of, repeats)
     needed = _needed(config, chosen, wanted)
-    sources = _fit_sources(config.sources, needed, log, catalogue, at, seed, progress)
+    sources = _fit_sources(config.sources, needed, log, catalogue, at, seed, progress, given)
     groups = Groups.of(catalogue)
     group_sources: dict[str, Source] = {}
     needed_groups = _needed_groups(config, chosen)
@@ -86,6 +93,11 @@ def fit(
     return Recommender(
         config, catalogue, log.people, log.anonymous, histories, sources, groups, group_sources, at, rankers
     )
+
+
+def descriptions(catalogue: Catalogue, config: RecommenderConfig) -> dict[str, Source]:
+    """The sources that no event is in: fitted once, they hold for every part of a shop's log."""
+    return {name: text.fit(catalogue, one) for name, one in config.sources.items() if one.kind == "text"}
 
 
 def _rankers_of(config: RecommenderConfig, placements: list[str], as_of: AsOf, repeats: bool | None) -> dict[str, str]:
@@ -153,8 +165,22 @@ def _fit_sources(
     fresh = [name for name in needed if name not in given]
     for name in sorted(fresh, key=lambda name: isinstance(configs[name], TwoHopConfig)):
         progress(name)
-        sources[name] = _fit_source(configs[name], log, catalogue, at, seed, sources)
+        like = _of_same_table(configs[name], {other: sources[other] for other in fresh if other in sources}, configs)
+        sources[name] = like or _fit_source(configs[name], log, catalogue, at, seed, sources)
     return {name: sources[name] for name in needed}
+
+
+def _of_same_table(
+    config: SourceConfig, fitted: Mapping[str, Source], configs: Mapping[str, SourceConfig]
+) -> Source | None:
+    """A source whose table is fitted already, since another one differs in what it makes of a history alone."""
+    if not isinstance(config, ItemItemConfig | TransitionsConfig):
+        return None
+    table = config.model_dump(exclude=_OF_HISTORY)
+    for name, source in fitted.items():
+        if isinstance(source, NeighbourSource) and configs[name].model_dump(exclude=_OF_HISTORY) == table:
+            return replace(source, decay=config.profile_decay, steps=config.profile_steps)
+    return None
 
 
 def _fit_rankers(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from features.events import EventLog
 from features.gate import MARGIN, Difference, Verdict
 from recommender import engine
 from recommender.config import RecommenderConfig
+from recommender.sources.base import Source
 from training import splits
 from training.asking import Measured as Measured  # those who evaluate need these too
 from training.asking import Report as Report
@@ -149,9 +151,15 @@ def measure_recommender(
 
 
 def fit_recommender(
-    split: Split, catalogue: Catalogue, config: RecommenderConfig, *, seed: int = 0, progress: Report = silent
+    split: Split,
+    catalogue: Catalogue,
+    config: RecommenderConfig,
+    *,
+    seed: int = 0,
+    progress: Report = silent,
+    given: Mapping[str, Source] = MappingProxyType({}),
 ) -> tuple[engine.Recommender, float]:
-    """What makes the lists of the split's placement, and how many seconds fitting took."""
+    """What makes the lists of the split's placement, and the seconds that fitting took; ``given`` is fitted already."""
     judgement = JUDGEMENTS[split.name]
     progress("fit the recommender", 0, 1)
     started = time.perf_counter()
@@ -164,6 +172,7 @@ def fit_recommender(
         as_of=judgement.as_of,
         repeats=judgement.repeats,
         seed=seed,
+        given=given,
     )
     fit_seconds = time.perf_counter() - started
     progress("fit the recommender", 1, 1)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,8 +21,9 @@ from features.gate import ModelVersion, Verdict, describe
 from features.histories import Ragged
 from recommender import bundle as bundles
 from recommender.config import RecommenderConfig
-from recommender.engine import Recommender, fit
+from recommender.engine import Recommender, descriptions, fit
 from recommender.queries import Queries
+from recommender.sources.base import Source
 from training.asking import lists_of
 from training.configuration import parse_config
 from training.evaluate import (
@@ -31,7 +33,6 @@ from training.evaluate import (
     ask,
     fit_recommender,
     measure_baseline,
-    measure_recommender,
     paired_verdict,
     silent,
     summary,
@@ -156,11 +157,12 @@ def train_recommender(
     shop = load_telling(data, home=home, now=now, rejected=rejected, note=note)
     note(f"{len(shop.log):,} events, {len(shop.log.people):,} people, {len(shop.catalogue):,} products")
 
-    judged = judge(shop, config, tracking.champion(MODEL), seed=seed, progress=progress)
+    given = descriptions(shop.catalogue, config)
+    judged = judge(shop, config, tracking.champion(MODEL), seed=seed, progress=progress, given=given)
 
     note("fitting on everything …")
     known = shop.log.known_before(shop.end)
-    recommender = fit(known, shop.catalogue, config, at=shop.end, seed=seed)
+    recommender = fit(known, shop.catalogue, config, at=shop.end, seed=seed, given=given)
 
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch) / "bundle"
@@ -173,27 +175,37 @@ def train_recommender(
 
 
 def judge(
-    shop: Shop, config: RecommenderConfig, champion: ModelVersion | None, *, seed: int, progress: Report = silent
+    shop: Shop,
+    config: RecommenderConfig,
+    champion: ModelVersion | None,
+    *,
+    seed: int,
+    progress: Report = silent,
+    given: Mapping[str, Source] = MappingProxyType({}),
 ) -> Judged:
     """Evaluate a configuration on the temporal split, and compare it with the champion at several cuts in time.
 
     Both configurations are fitted on the same parts before the cuts and asked the same questions. Equal configurations
     are measured once: their difference is exactly 0. Without a champion, popularity takes its place.
+
+    Args:
+        shop: what was loaded.
+        config: of the challenger.
+        champion: who is to be beaten, or None.
+        seed: of fitting and of resampling.
+        progress: told how far it is.
+        given: the challenger's sources that need not be fitted (`recommender.engine.descriptions`).
     """
     try:
         splits = rolling(shop.log, shop.catalogue)
     except EvaluationError as error:
         return Judged(None, None, str(error))
 
-    def measured(config: RecommenderConfig, splits: Sequence[Split]) -> list[Measured]:
-        return [measure_recommender(split, shop.catalogue, config, seed=seed, progress=progress) for split in splits]
-
-    *earlier, newest = splits
-    ours = measured(config, earlier)
-    last, cost = measured_with_cost(newest, shop.catalogue, config, seed=seed, progress=progress)
-    ours.append(last)
+    ours, fitted = measured(splits, shop.catalogue, config, given, seed=seed, progress=progress)
+    newest = splits[-1]
+    cost = trade_off(newest, fitted, seed=seed, progress=progress)
     rivals = {name: measure_baseline(newest, name, progress=progress) for name in JUDGEMENTS[SPLIT].rivals}
-    evaluation = summary(newest, last, rivals, items=len(shop.catalogue), seed=seed)
+    evaluation = summary(newest, ours[-1], rivals, items=len(shop.catalogue), seed=seed)
     if champion is None:
         popular = [measure_baseline(split, "popularity", progress=progress) for split in splits]
         verdict = paired_verdict(splits, ours, popular, champion_version=None, seed=seed)
@@ -202,19 +214,30 @@ def judge(
         theirs = champion_config(champion)
     except ConfigError as error:
         return Judged(evaluation, None, str(error), cost)
-    reference = ours if theirs == config else measured(theirs, splits)
+    reference = ours
+    if theirs != config:
+        known = descriptions(shop.catalogue, theirs)
+        reference, _ = measured(splits, shop.catalogue, theirs, known, seed=seed, progress=progress)
     verdict = paired_verdict(splits, ours, reference, champion_version=champion.version, seed=seed)
     return Judged(evaluation, verdict, None, cost)
 
 
-def measured_with_cost(
-    split: Split, catalogue: Catalogue, config: RecommenderConfig, *, seed: int, progress: Report
-) -> tuple[Measured, dict[str, Any] | None]:
-    """What a configuration reaches on a split, and what less of its ranker would (None where it learned nothing)."""
-    fitted, seconds = fit_recommender(split, catalogue, config, seed=seed, progress=progress)
-    lists = lists_of(fitted, JUDGEMENTS[split.name])
-    reached = ask(split, lists, step="ask the recommender", fit_seconds=seconds, progress=progress)
-    return reached, trade_off(split, fitted, seed=seed, progress=progress)
+def measured(
+    splits: Sequence[Split],
+    catalogue: Catalogue,
+    config: RecommenderConfig,
+    given: Mapping[str, Source],
+    *,
+    seed: int,
+    progress: Report,
+) -> tuple[list[Measured], Recommender]:
+    """What a configuration reaches on each split, and what was fitted for the last."""
+    reached = []
+    for split in splits:
+        fitted, seconds = fit_recommender(split, catalogue, config, seed=seed, progress=progress, given=given)
+        lists = lists_of(fitted, JUDGEMENTS[split.name])
+        reached.append(ask(split, lists, step="ask the recommender", fit_seconds=seconds, progress=progress))
+    return reached, fitted
 
 
 def champion_config(champion: ModelVersion) -> RecommenderConfig:

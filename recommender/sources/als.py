@@ -31,6 +31,8 @@ class AlsConfig(Config):
     """Only so many of a person's newest events count."""
     neighbours: int = Field(100, ge=1)
     """Closest products kept for each."""
+    among: int = Field(20_000, ge=2)
+    """Only so many products, those of most people, are anybody's neighbours: comparing all costs their square."""
     profile_decay: float = Field(0.7, gt=0, le=1)
     """Weight of a step of the shopper's history relative to the next newer one."""
     profile_steps: int = Field(20, ge=1)
@@ -85,7 +87,16 @@ def mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def closest(matrix: csr_array, config: AlsConfig, seed: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """The products with the closest vectors to each, itself among them, and their cosines, both (products, k + 1)."""
+    """The products with the closest vectors to each, itself often among them, and their cosines.
+
+    Args:
+        matrix: who took an interest in what, (people, products), the products of most people first.
+        config: hyper-parameters.
+        seed: of the random start.
+
+    Returns:
+        Columns of the matrix and cosines, both (products, k).
+    """
     from implicit.cpu.als import AlternatingLeastSquares
     from scipy.sparse import csr_matrix
     from threadpoolctl import threadpool_limits
@@ -99,6 +110,7 @@ def closest(matrix: csr_array, config: AlsConfig, seed: int) -> tuple[NDArray[np
             random_state=seed,
         )
         model.fit(csr_matrix(matrix), show_progress=False)
-        k = min(config.neighbours + 1, matrix.shape[1])
-        close, cosine = model.similar_items(np.arange(matrix.shape[1]), N=k)
+        among = np.arange(min(config.among, matrix.shape[1]))
+        k = min(config.neighbours + 1, len(among))
+        close, cosine = model.similar_items(np.arange(matrix.shape[1]), N=k, items=among)
     return np.asarray(close, dtype=np.int32), np.asarray(cosine, dtype=np.float32)

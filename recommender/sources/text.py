@@ -43,6 +43,8 @@ class TextConfig(Config):
     """Weight of the words of any other column."""
     common: float = Field(0.2, gt=0, le=1)
     """Terms of more than this share of the products, and at least 100 of them, tell nothing and are left out."""
+    most_products: int = Field(5_000, ge=100)
+    """Terms of more products than this are left out, too: what one costs grows with the square of their number."""
     neighbours: int = Field(100, ge=1)
     """Most similar products kept for each."""
     profile_decay: float = Field(0.8, gt=0, le=1)
@@ -100,7 +102,8 @@ def inverse_frequency(counts: csr_array, config: TextConfig) -> NDArray[np.float
     """
     frequency = np.bincount(counts.indices, minlength=counts.shape[1])
     described = np.count_nonzero(np.diff(counts.indptr))
-    telling = (frequency > 1) & ((frequency <= config.common * described) | (frequency < 100))
+    most = min(max(config.common * described, 99), config.most_products)
+    telling = (frequency > 1) & (frequency <= most)
     return np.where(telling, 1 + np.log((1 + described) / (1 + frequency)), 0)
 
 

@@ -14,8 +14,9 @@ from features.histories import Histories, Ragged
 from features.vocabulary import Vocabulary
 from recommender.answers import UnknownPlacement
 from recommender.config import RecommenderConfig
-from recommender.engine import Recommender, fit
+from recommender.engine import Recommender, descriptions, fit
 from recommender.queries import Queries
+from recommender.sources.neighbours import NeighbourSource
 from tests import logs, shops
 
 
@@ -111,6 +112,33 @@ def test_only_what_the_placements_need_is_fitted() -> None:
         progress=told.append,
     )
     assert list(model.sources) == told == ["best_sellers"]
+
+
+def test_what_is_fitted_already_is_taken_as_it_is() -> None:
+    events, products = shops.planted_tastes(customers=6, products=6)
+    log, catalogue = logs.encoded(events, products)
+    config = RecommenderConfig.default()
+    told: list[str] = []
+
+    given = descriptions(catalogue, config)
+    model = fit(log, catalogue, config, at=logs.end_of(log), progress=told.append, given=given)
+
+    assert set(given) == {"text"}
+    assert "text" not in told
+    assert model.sources["text"] is given["text"]
+    np.testing.assert_array_equal(
+        model.lists("similar_products", everyone(model), 3).product,
+        fit(log, catalogue, config, at=logs.end_of(log)).lists("similar_products", everyone(model), 3).product,
+    )
+
+
+def test_sources_that_differ_in_the_profile_alone_share_a_table() -> None:
+    model = fitted(*shops.planted_tastes(customers=6, products=6))
+    once, again = model.sources["item_item"], model.sources["lasting"]
+    assert isinstance(once, NeighbourSource)
+    assert isinstance(again, NeighbourSource)
+    assert again.table is once.table
+    assert (once.decay, again.decay) == (0.7, 0.9)
 
 
 def test_nobody_and_nothing() -> None:

@@ -131,6 +131,15 @@ class TestAls(SourceContract):
         found = order_of(self.fit(log, catalogue), logs.queries_of(log, anchors=[["p001"]]), log)
         assert set(found[:3]) == {"p004", "p007", "p010"}
 
+    def test_neighbours_are_sought_among_products_of_most_people(self) -> None:
+        rows = [("view", 1, "a", "x"), ("view", 2, "a", "y"), ("view", 3, "a", "z"), ("view", 4, "b", "x")]
+        log, _ = logs.log_of([*rows, ("view", 5, "b", "y")])
+        z = log.products.code("z")
+        every, some = (als.fit(log, als.AlsConfig(factors=2, among=among), seed=0).table.toarray() for among in (3, 2))
+        assert every[:, z].any()
+        assert not some[:, z].any()
+        np.testing.assert_array_equal(np.delete(some, z, axis=1), np.delete(every, z, axis=1))
+
 
 class TestText(SourceContract):
     def fit(self, log: EventLog, catalogue: Catalogue) -> Source:
@@ -162,6 +171,15 @@ class TestText(SourceContract):
         _, catalogue = logs.encoded(shops.no_events(), products)
         vectors = text.fit(catalogue, text.TextConfig(common=1.0)).products_of.toarray().T
         np.testing.assert_allclose(np.linalg.norm(vectors[:3], axis=1), 1, rtol=1e-6)
+
+    def test_words_of_very_many_products_are_left_out(self) -> None:
+        titles = ["soap rare", "brush rare", *["soap"] * 148]
+        products = pd.DataFrame({"product_id": [f"p{number:03}" for number in range(150)], "title": titles})
+        _, catalogue = logs.encoded(shops.no_events(), products)
+        assert text.fit(catalogue, text.TextConfig(common=1.0)).table[2, 3] > 0
+        fewer = text.fit(catalogue, text.TextConfig(common=1.0, most_products=100)).table
+        assert fewer[[0], :].indices.tolist() == [1]
+        assert fewer[[2], :].nnz == 0
 
 
 class TestOwnViews(SourceContract):
