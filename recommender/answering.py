@@ -85,6 +85,16 @@ class Answerer:
         self._worth = lru_cache(maxsize=16)(lambda weight: worth(catalogue, weight))
         self._shelf = Shelf(catalogue.text("item_group_id").codes, catalogue.text("category").codes)
         rankings = [name for name, source in recommender.sources.items() if isinstance(source, RankingSource)]
+        self._personal = {
+            name
+            for name, config in recommender.config.placements.items()
+            if config.of == "groups"
+            or config.rankers
+            or config.leave_out_bought is not False
+            or config.category_restraint
+            or config.impression_discount
+            or (config.profile != "anchors" and not set(config.sources) <= set(rankings))
+        }
         self._plain = PlacementConfig(sources={}, fallback=tuple(name for name in rankings if name == "best_sellers"))
 
     def over(self, recommender: Recommender) -> Answerer:
@@ -99,6 +109,16 @@ class Answerer:
         other = copy.copy(self)
         other.recommender = recommender
         return other
+
+    def is_personal(self, requests: list[BlockRequest], *, explain: bool = False) -> bool:
+        """Whether it matters to any of some blocks who asks: not where all that counts is the page or a ranking."""
+        placements = self.recommender.config.placements
+        return explain or any(
+            request.placement in self._personal
+            or (not request.product_ids and placements[request.placement].default_anchors != "none")
+            for request in requests
+            if request.placement in placements
+        )
 
     def answer(
         self,
@@ -157,15 +177,14 @@ class Answerer:
         for request in requests:
             config = self.recommender.placement(request.placement)
             picks = self._plainly(request, config if config.of == "products" else self._plain, at, taken)
-            items = [self._item(rank, pick, [{"code": "popular"}]) for rank, pick in enumerate(picks, start=1)]
+            items = [self._item(rank, pick, {"code": "popular"}) for rank, pick in enumerate(picks, start=1)]
             blocks.append(Block(request.placement, items, [("fallback", 0, len(items))]))
         return blocks
 
     def _plainly(self, request: BlockRequest, config: PlacementConfig, at: int, taken: list[int]) -> list[Pick]:
         """Products from the fallback chain, whoever asks."""
-        out = ~self._shown(request, at)
-        out[self._codes((*request.exclude, *request.product_ids))] = True
-        out[taken] = True
+        unwanted = self._codes((*request.exclude, *request.product_ids))
+        out = _all_but(self._shown(request, at), unwanted, np.array(taken, dtype=np.int32))
         picks = self._shelf.add([], down(self._chain(config, request.category), out), out, request.count)
         taken += [pick.code for pick in picks]
         return picks
@@ -184,18 +203,21 @@ class Answerer:
         model, rules = self.recommender, self.rules
         anchors = self._anchors(request, config, history)
         category = request.category or self._category_of(anchors)
-        available, shown = model.catalogue.available(at), self._shown(request, at)
+        available, shown = self._masks.available(at), self._shown(request, at)
         inside = self._masks.category(request.category) if request.category else None
 
         allowed = shown if inside is None else shown & inside
-        query = as_seen(Queries(np.array([at]), history, Ragged.of([anchors.tolist()]), allowed), config)
+        query = as_seen(Queries(np.array([at]), history, Ragged(np.array([0, len(anchors)]), anchors), allowed), config)
         ranker = model.ranker(config, repeats=config.repeats)
         proposed = proposals(model.sources, asked_of(model.sources, config, ranker.asked if ranker else ()), query)
         total, parts = blend(model.sources, config.sources, query, proposed, len(model.catalogue))
 
         funnel = Funnel(*total.row(0), len(model.catalogue))
         funnel.keep("in_stock", available[funnel.codes])
-        funnel.keep("filter", shown[funnel.codes])
+        if request.filter is None:
+            funnel.step("filter", len(funnel.codes))
+        else:
+            funnel.keep("filter", shown[funnel.codes])
         if inside is not None:
             funnel.keep("category", inside[funnel.codes])
         named = np.concatenate([self._codes(request.exclude), anchors, np.array(taken, dtype=np.int32)])
@@ -221,31 +243,29 @@ class Answerer:
         if config.category_restraint:
             funnel.scores = funnel.scores * self._rhythms.restraint(history, at, funnel.codes)
         buried = rules.products("bury", request.placement, category)
-        low = np.isin(funnel.codes, buried) if len(buried) else np.zeros(len(funnel.codes), dtype=np.bool_)
+        high, low = funnel.parted(buried)
         reached = request.count + (config.exploration.reach if config.exploration.share else 0)
-        picks = self._chosen(funnel, ~low, parts, reached, config)
-        out = ~shown
-        out[np.concatenate([named, forbidden])] = True
-        picks = self._shelf.pin(picks, rules.pins(request.placement, category), out, reached)
+        picks = self._chosen(*high, parts, reached, config)
+        pins = rules.pins(request.placement, category)
+        if pins:
+            picks = self._shelf.pin(picks, pins, _all_but(shown, named, forbidden), reached)
         own = len(picks)
         funnel.step("count", min(own, request.count))
         open_to = None
         if config.exploration.new_share:
-            open_to = allowed & ~out
-            open_to[np.concatenate([bought, instead, buried])] = False
+            open_to = ~_all_but(allowed, named, forbidden, bought, instead, buried)
 
         if own < request.count:
-            out[np.concatenate([bought, instead])] = True
+            out = _all_but(shown, named, forbidden, bought, instead)
             chain = [] if config.may_be_empty else self._chain(config, category)
             risen = out.copy()
             risen[buried] = True
             picks = self._shelf.add(picks, down(chain, risen), risen, request.count)
-            picks = self._shelf.add(picks, self._chosen(funnel, low, parts, request.count, config), out, request.count)
+            picks = self._shelf.add(picks, self._chosen(*low, parts, request.count, config), out, request.count)
             picks = self._shelf.add(picks, down(chain, out), out, request.count)
             if not picks and not config.may_be_empty:  # what they had before is better than nothing
                 unwanted = self._codes((*request.exclude, *request.product_ids))
-                out = ~shown
-                out[np.concatenate([unwanted, np.array(taken, dtype=np.int32), forbidden])] = True
+                out = _all_but(shown, unwanted, np.array(taken, dtype=np.int32), forbidden)
                 picks = self._shelf.add(picks, down(chain, out), out, request.count)
             funnel.step("fallback", len(picks))
         taken += [pick.code for pick in picks]  # the same for every draw, or later blocks would depend on it
@@ -308,19 +328,21 @@ class Answerer:
         return self._codes(request.product_ids) if request.product_ids else anchors_of(history, config.default_anchors)
 
     def _codes(self, identifiers: tuple[str, ...]) -> Codes:
+        if not identifiers:
+            return _NOTHING
         codes = self.recommender.catalogue.ids.codes(identifiers)
         return codes[codes >= 0]
 
     def _category_of(self, anchors: Codes) -> str | None:
         """The category of the first anchor that has one."""
-        known = [code for code in self._shelf.category[anchors] if code >= 0]
+        known = [code for code in self._shelf.category[anchors] if code >= 0] if len(anchors) else []
         return self.recommender.catalogue.text("category").values[int(known[0])] if known else None
 
     # What may be shown
 
     def _shown(self, request: BlockRequest, at: int) -> Mask:
         """bool[products]: in stock and let through by the filter."""
-        available = self.recommender.catalogue.available(at)
+        available = self._masks.available(at)
         return available if request.filter is None else available & self._masks.filter(request.filter)
 
     @property
@@ -341,6 +363,8 @@ class Answerer:
 
     def _replacements(self, anchors: Codes, config: PlacementConfig) -> Codes:
         """What would be bought instead of an anchor: variants of it, or what is described alike."""
+        if not len(anchors):
+            return _NOTHING
         groups = set(self._shelf.variant[anchors].tolist()) - {-1}
         found: list[NDArray[Any]] = [np.flatnonzero(self._shelf.variant == group) for group in groups]
         text = self.recommender.sources.get("text")
@@ -351,17 +375,23 @@ class Answerer:
     # What is chosen
 
     def _chosen(
-        self, funnel: Funnel, rows: Mask, parts: dict[str, Scores], count: int, config: PlacementConfig
+        self,
+        codes: Codes,
+        scores: NDArray[np.float32],
+        parts: dict[str, Scores],
+        count: int,
+        config: PlacementConfig,
     ) -> list[Pick]:
-        """The best of some candidates (bool[candidates]), each with the source that speaks loudest for it."""
-        codes, scores = funnel.codes[rows], funnel.scores[rows]
+        """The best of some candidates, each with the source that speaks loudest for it."""
         places = self._shelf.choose(codes, scores, count, config.diversity)
         codes, scores = codes[places], scores[places]
         names = list(parts)
-        loudest = shares(parts, codes, len(self.recommender.catalogue)).argmax(axis=0)
+        loudest = [0] * len(codes)
+        if len(names) > 1:
+            loudest = shares(parts, codes, len(self.recommender.catalogue)).argmax(axis=0).tolist()
         return [
             Pick(code, score, names[source])
-            for code, score, source in zip(codes.tolist(), scores.tolist(), loudest.tolist(), strict=True)
+            for code, score, source in zip(codes.tolist(), scores.tolist(), loudest, strict=True)
         ]
 
     def _chain(self, config: PlacementConfig, category: str | None) -> list[tuple[str, NDArray[np.int64]]]:
@@ -377,11 +407,11 @@ class Answerer:
     # What is told
 
     def _items(self, picks: list[Pick], query: Queries, parts: dict[str, Scores], *, explain: bool) -> list[Item]:
-        reasons: dict[int, list[Reason]] = {}
+        reasons: dict[int, Reason] = {}
         for name in {pick.source for pick in picks}:
-            codes = np.array([pick.code for pick in picks if pick.source == name], dtype=np.int32)
-            told = self._reasons(name, query, codes)
-            reasons.update({int(code): [reason] for code, reason in zip(codes, told, strict=True)})
+            listed = [pick.code for pick in picks if pick.source == name]
+            told = self._reasons(name, query, np.array(listed, dtype=np.int32))
+            reasons.update(zip(listed, told, strict=True))
         items = [self._item(rank, pick, reasons[pick.code]) for rank, pick in enumerate(picks, start=1)]
         if explain and parts:
             codes = np.array([pick.code for pick in picks], dtype=np.int32)
@@ -400,36 +430,37 @@ class Answerer:
         fitted: Source = self.recommender.sources[source]
         return fitted.reasons(query, 0, codes)
 
-    def _item(self, rank: int, pick: Pick, reasons: list[Reason]) -> Item:
-        ids = self.recommender.catalogue.ids
-        told: list[Reason] = []
-        extra: dict[str, Any] = {}
-        for reason in reasons:
-            clean = dict(reason)
-            if "product" in clean:
-                clean["product_id"] = ids[clean.pop("product")]
-            if "due_at" in clean:
-                clean["due_at"] = _rfc3339(clean["due_at"])
-            told.append(clean)
-            extra |= {key: clean[key] for key in _TOLD if key in clean}
+    def _item(self, rank: int, pick: Pick, reason: Reason) -> Item:
+        told = dict(reason)
+        if "product" in told:
+            told["product_id"] = self.recommender.catalogue.ids[told.pop("product")]
+        if "due_at" in told:
+            told["due_at"] = _rfc3339(told["due_at"])
         product = self._product(pick.code)
         return Item(
             "product",
-            ids[pick.code],
+            product["product_id"],
             rank,
             pick.score,
             pick.propensity,
             pick.source,
             pick.fallback_level,
-            told,
+            [told],
             product,
-            extra,
+            {key: told[key] for key in _TOLD if key in told},
         )
 
     def _total(self, codes: list[int]) -> float | None:
         """What the products cost together now; None if a price is not known."""
         total = float(self.recommender.catalogue.asked_price[codes].sum())
         return None if np.isnan(total) else round(total, 2)
+
+
+def _all_but(mask: Mask, *codes: Codes) -> Mask:
+    """bool[products]: what must not be listed: all that a mask does not hold, and some products."""
+    out = ~mask
+    out[np.concatenate(codes)] = True
+    return out
 
 
 def _rfc3339(microseconds: int) -> str:

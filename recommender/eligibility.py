@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.catalogue import Catalogue
+from features.catalogue import Catalogue, Time
+from features.events import NEVER
 from features.filters import evaluate
 
 Mask = NDArray[np.bool_]
+Candidates = tuple[NDArray[np.int32], NDArray[np.float32]]
 
 
 class Funnel:
@@ -27,6 +30,13 @@ class Funnel:
             self.codes, self.scores = self.codes[kept], self.scores[kept]
         self.steps.append((step, before, len(self.codes)))
 
+    def parted(self, buried: NDArray[np.int32]) -> tuple[Candidates, Candidates]:
+        """The candidates left, and those of them that are buried."""
+        if len(buried) == 0:
+            return (self.codes, self.scores), (self.codes[:0], self.scores[:0])
+        low = np.isin(self.codes, buried)
+        return (self.codes[~low], self.scores[~low]), (self.codes[low], self.scores[low])
+
     def step(self, step: str, left: int) -> None:
         """Note what a step that is not a mask left."""
         self.steps.append((step, self.steps[-1][2], left))
@@ -41,13 +51,38 @@ class Funnel:
         self.keep(step, staying[self.codes])
 
 
+class _Available(NamedTuple):
+    """What may be shown from one moment until another, microseconds UTC."""
+
+    since: int
+    until: int
+    mask: Mask
+
+
+def _available(catalogue: Catalogue, at: int) -> _Available:
+    column = catalogue.columns.get("available_from")
+    first_days = column.values if isinstance(column, Time) else np.zeros(0, dtype=np.int64)
+    begun = first_days <= at
+    since = first_days.max(where=begun, initial=-NEVER)
+    until = first_days.min(where=~begun, initial=NEVER)
+    return _Available(int(since), int(until), catalogue.available(at))
+
+
 class MaskCache:
-    """Masks of filters and categories over one catalogue, the most recently used kept."""
+    """Masks of filters and categories over one catalogue, the most recently used kept, and of what may be shown."""
 
     def __init__(self, catalogue: Catalogue, size: int = 256) -> None:
         self._catalogue = catalogue
         self._size = size
         self._masks: OrderedDict[tuple[str, str], Mask] = OrderedDict()
+        self._available = _Available(0, 0, np.zeros(0, dtype=np.bool_))
+
+    def available(self, at: int) -> Mask:
+        """bool[products]: `Catalogue.available`, the very same array until another product has its first day."""
+        kept = self._available  # taken once: other threads ask, too
+        if not kept.since <= at < kept.until:
+            kept = self._available = _available(self._catalogue, at)
+        return kept.mask
 
     def filter(self, text: str) -> Mask:
         """bool[products]: what a filter keeps.

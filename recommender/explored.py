@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +34,7 @@ def explored(
     if chosen is not None:
         shown[last] = Pick(int(new[chosen]), 0.0, "exploration", propensity=config.new_share / len(new))
     elif shown[last].code == picks[last].code:  # what came there by a trade has its propensity already
-        shown[last] = replace(shown[last], propensity=max(shown[last].propensity - config.new_share, 0.0))
+        shown[last] = shown[last]._replace(propensity=max(shown[last].propensity - config.new_share, 0.0))
     return shown
 
 
@@ -49,5 +48,5 @@ def _swapped(
     chances = propensities(config, shown, below, arranged)
     listed = list(picks[:count])
     for place, slot, propensity in zip(free, arranged, chances, strict=False):  # `free` goes on below the list
-        listed[place] = replace(picks[free[slot]], propensity=propensity)
+        listed[place] = picks[free[slot]]._replace(propensity=propensity)
     return listed

@@ -122,7 +122,10 @@ class LiveShop:
         """
         mark = self._store.watermark()
         view = self._current(mark)
-        person, tail = self._looked_up(asked, mark.seq, past=past)
+        person, tail = None, _NOTHING
+        # Whoever asks may have been the first to name a product: then it matters who they are, too.
+        if mark.products > len(view.codes) or view.answerer.is_personal(asked.blocks, explain=asked.explain):
+            person, tail = self._looked_up(asked, mark.seq, past=past)
         if len(tail.product) and int(tail.product.max()) >= len(view.codes) and not self._is_slow(mark):
             view = self._grow(mark)  # the shopper was quicker than `keep_up`
         blocks = _blocks(view, asked, self._since(view, person, tail, LATEST), draw)
@@ -289,7 +292,9 @@ class LiveShop:
 
 
 def _blocks(view: _View, asked: Asked, since: LiveRows | None, draw: str) -> list[Block]:
-    return view.answerer.answer(asked.shopper, asked.blocks, asked.at, since=since, draw=draw, explain=asked.explain)
+    # Who asks is told by `since`, where it matters.
+    return view.answerer.answer(_NOBODY, asked.blocks, asked.at, since=since, draw=draw, explain=asked.explain)
 
 
+_NOBODY = Shopper()
 _NOTHING = Tail(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int8), np.zeros(0, dtype=np.int64))

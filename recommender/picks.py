@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,7 @@ Codes = NDArray[np.int32]
 _POOL = 50
 
 
-@dataclass(frozen=True)
-class Pick:
+class Pick(NamedTuple):
     """A product and where it came from. Level 0 is the placement's own source.
 
     ``propensity``: the probability that the product stands where it stands.
@@ -41,14 +41,17 @@ class Shelf:
 
     def choose(self, codes: Codes, scores: NDArray[np.float32], count: int, diversity: float) -> NDArray[np.int64]:
         """Places of the ``count`` candidates to show, best first: ties by code, one variant, categories mixed."""
-        pool = max(_POOL, 5 * count)
+        pool = max(_POOL, 5 * count) if diversity else count
         order = _best_first(codes, scores, 4 * pool if self._varied else pool)
         if self._varied:
-            order = one_variant(order, self.variant[codes[order]])
+            best = order
+            order = _first_variants(best, self.variant[codes[best]], pool)
             if len(order) < min(pool, len(scores)):  # too many of them are variants of each other
-                order = _best_first(codes, scores, len(scores))
-                order = one_variant(order, self.variant[codes[order]])
+                best = _best_first(codes, scores, len(scores))
+                order = _first_variants(best, self.variant[codes[best]], pool)
         order = order[:pool]
+        if not diversity:
+            return order
         return order[diversified(scores[order], self.category[codes[order]], count, diversity)]
 
     @cached_property
@@ -88,6 +91,20 @@ class Shelf:
 
     def _same(self, one: int, other: int) -> bool:
         return one == other or (self.variant[one] >= 0 and bool(self.variant[one] == self.variant[other]))
+
+
+def _first_variants(order: NDArray[np.int64], groups: Codes, count: int) -> NDArray[np.int64]:
+    """The first ``count`` places of ``order`` whose group (of each, -1 for none) does not stand further up already."""
+    listed: set[int] = set()
+    found: list[int] = []
+    for place, group in zip(order.tolist(), groups.tolist(), strict=True):
+        if group not in listed:
+            if len(found) == count:
+                break
+            found.append(place)
+            if group >= 0:
+                listed.add(group)
+    return np.array(found, dtype=np.int64)
 
 
 def _best_first(codes: Codes, scores: NDArray[np.float32], count: int) -> NDArray[np.int64]:

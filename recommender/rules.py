@@ -27,6 +27,8 @@ from features.config import Config, ConfigError
 from features.filters import FilterError, evaluate
 from features.vocabulary import Codes
 
+_NOTHING: Codes = np.zeros(0, dtype=np.int32)
+
 
 class Rule(Config):
     """One rule: what it does, to which products, in which placements."""
@@ -101,7 +103,7 @@ class Rules:
     def products(self, action: Literal["bury", "exclude"], placement: str, category: str | None) -> Codes:
         """Codes of all products that are buried, or excluded."""
         found = [products for _, products in self._that(action, placement, category)]
-        return np.concatenate(found) if found else np.zeros(0, dtype=np.int32)
+        return np.concatenate(found) if found else _NOTHING
 
     def _that(self, action: str, placement: str, category: str | None) -> list[tuple[Rule, Codes]]:
         return [found for found in self._rules if found[0].action == action and found[0].holds(placement, category)]

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from features.events import DAY, HOUR, MINUTE
-from features.store.base import Event, Watermark
+from features.store.base import Event, Person, Watermark
 from features.store.memory import MemoryEvents
+from recommender.answering import Answerer
 from recommender.answers import Asked, BlockRequest, Item, Shopper
 from recommender.config import RecommenderConfig
 from recommender.engine import Recommender
 from recommender.live_shop import LiveShop
+from recommender.rules import Rules
 
 VISITOR = Shopper(anonymous_id="v")
 
@@ -120,6 +122,39 @@ def test_a_cart_is_completed_until_it_is_emptied(counter: Counter) -> None:
     counter.log("purchase", "p004")
     counter.log("refund", "p004")
     assert "p004" in counter.ids("recently_viewed")  # taken back, so it may be bought
+
+
+class Unasked(MemoryEvents):
+    """A store that is not to be asked who somebody is."""
+
+    def person(self, **_: object) -> Person:
+        raise AssertionError
+
+
+def test_who_asks_is_looked_up_only_where_it_matters(small_recommender: Recommender) -> None:
+    counter = Counter(small_recommender, Unasked())
+    assert len(counter.ask("best_sellers", Shopper("c000"))) == 5
+    assert len(counter.ask("frequently_bought_together", Shopper("c000"), products=["p003"])) == 5
+    for placement in ("frequently_bought_together", "recommended_for_you", "recently_viewed"):
+        with pytest.raises(AssertionError):
+            counter.ask(placement, Shopper("c000"))
+    counter.log("view", "never heard of")
+    with pytest.raises(AssertionError):
+        counter.ask("best_sellers")
+    counter.shop.keep_up()
+    assert len(counter.ask("best_sellers")) == 5
+
+
+@pytest.mark.parametrize("placement", RecommenderConfig.default().placements)
+@pytest.mark.parametrize("products", [(), ("p003",)])
+def test_what_is_not_personal_is_the_same_for_everybody(
+    small_recommender: Recommender, placement: str, products: tuple[str, ...]
+) -> None:
+    answerer = Answerer(small_recommender, Rules((), small_recommender.catalogue))
+    request = BlockRequest(placement, 10, products)
+    lists = [answerer.answer(Shopper(f"c{n:03}"), [request], small_recommender.at) for n in range(40)]
+    assert answerer.is_personal([request]) or all(one == lists[0] for one in lists)
+    assert answerer.is_personal([request], explain=True)
 
 
 def test_rankings_follow_after_keeping_up(counter: Counter) -> None:
