@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -66,6 +67,10 @@ class Metrics:
             ["placement", "level"],
             registry=self._registry,
         )
+        # Looking a series up by its labels costs as much as counting in it. There are few: see `_route` and `_METHODS`.
+        self._answered = cache(self._requests.labels)
+        self._timed = cache(self._seconds.labels)
+        self._listed = cache(self._blocks.labels)
         self._degraded = Counter(
             "segue_degraded_requests",
             "Requests answered with popular products, or with hold, because the model raised an error.",
@@ -124,12 +129,12 @@ class Metrics:
     def request(self, path: str, method: str, status: int, seconds: float) -> None:
         """Count one answer."""
         route = _route(path)
-        self._requests.labels(route, method if method in _METHODS else "other", str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        self._answered(route, method if method in _METHODS else "other", str(status)).inc()
+        self._timed(route).observe(seconds)
 
     def block(self, placement: str, level: int | None) -> None:
         """Count one list; ``level`` is None if it is empty."""
-        self._blocks.labels(placement, "empty" if level is None else str(level)).inc()
+        self._listed(placement, "empty" if level is None else str(level)).inc()
 
     def degraded(self) -> None:
         """Count a request that the model failed."""
