@@ -41,6 +41,9 @@ _TOLD = ("support", "lift", "due_at", "due_probability")
 
 _NOTHING: Codes = np.zeros(0, dtype=np.int32)
 
+#: So many lists that are the same for everybody are kept.
+_MOST_KEPT = 100
+
 #: What a page needs to show a product. Margins and attributes stay inside.
 _SHOWN = ("title", "category", "brand", "price", "sale_price", "currency", "availability", "image_link")
 
@@ -56,7 +59,6 @@ class _Draft:
         picks: the list, and behind it what may come into it.
         own: so many picks, the first, are from the list's own sources.
         open: bool[products], what the list could hold; None where new products get no place.
-        chance: where chance comes from.
     """
 
     request: BlockRequest
@@ -68,11 +70,10 @@ class _Draft:
     picks: list[Pick]
     own: int
     open: Mask | None
-    chance: Draws | None
 
 
 class Answerer:
-    """Answers requests from one recommender under one set of rules; holds nothing else but a cache of filters."""
+    """Answers requests from one recommender under one set of rules; holds nothing else but what it found before."""
 
     def __init__(self, recommender: Recommender, rules: Rules) -> None:
         self.recommender = recommender
@@ -95,10 +96,20 @@ class Answerer:
             or config.impression_discount
             or (config.profile != "anchors" and not set(config.sources) <= set(rankings))
         }
+        # Of one ranking: it stands as it is, where several would age apart from moment to moment.
+        self._common = {
+            name
+            for name, config in recommender.config.placements.items()
+            if name not in self._personal
+            and config.default_anchors == "none"
+            and len(config.sources) == 1
+            and set(config.sources) <= set(rankings)
+        }
+        self._kept: dict[BlockRequest, tuple[Mask, _Draft]] = {}
         self._plain = PlacementConfig(sources={}, fallback=tuple(name for name in rankings if name == "best_sellers"))
 
     def over(self, recommender: Recommender) -> Answerer:
-        """An answerer under the same rules for a recommender with the very same catalogue; caches are shared.
+        """An answerer under the same rules for a recommender with the very same catalogue; caches of that are shared.
 
         Raises:
             ValueError: the catalogue is another one.
@@ -108,6 +119,7 @@ class Answerer:
             raise ValueError(msg)
         other = copy.copy(self)
         other.recommender = recommender
+        other._kept = {}
         return other
 
     def is_personal(self, requests: list[BlockRequest], *, explain: bool = False) -> bool:
@@ -153,16 +165,19 @@ class Answerer:
             history, impressions = shopper_history(self.recommender, since, at)
         taken: list[int] = []
         made: list[Block | _Draft] = []
-        for place, request in enumerate(requests):
+        for request in requests:
             config = self.recommender.placement(request.placement)
             if config.of == "groups":
                 made.append(self._groups_block(request, config, history, at, taken, explain))
                 continue
-            chance = draws(draw, place) if draw else None
-            made.append(self._draft(request, config, history, impressions, at, taken, chance))
+            draft = self._draft(request, config, history, impressions, at, taken)
+            taken += [pick.code for pick in draft.picks]  # the same for every draw, or later blocks would depend on it
+            made.append(draft)
         return [
-            one if isinstance(one, Block) else self._told(one, new, impressions, explain=explain)
-            for one, new in zip(made, self._newcomers(made, at, taken), strict=True)
+            one
+            if isinstance(one, Block)
+            else self._told(one, new, impressions, draws(draw, place) if draw else None, explain=explain)
+            for place, (one, new) in enumerate(zip(made, self._newcomers(made, at, taken), strict=True))
         ]
 
     def fallback(self, requests: list[BlockRequest], at: int) -> list[Block]:
@@ -197,9 +212,28 @@ class Answerer:
         impressions: Impressions,
         at: int,
         taken: list[int],
-        chance: Draws | None,
     ) -> _Draft:
-        """A list as it is made, whatever chance then does. What it may show by chance is taken, too."""
+        """A list as it is made, whatever chance then does. One for everybody is kept until others may be shown."""
+        wishes = request.product_ids or request.filter or request.exclude
+        if taken or wishes or request.placement not in self._common:
+            return self._made(request, config, history, impressions, at, taken)
+        available = self._masks.available(at)
+        kept = self._kept.get(request)
+        if kept is None or kept[0] is not available:
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            kept = self._kept[request] = available, self._made(request, config, history, impressions, at, taken)
+        return kept[1]
+
+    def _made(
+        self,
+        request: BlockRequest,
+        config: PlacementConfig,
+        history: Histories,
+        impressions: Impressions,
+        at: int,
+        taken: list[int],
+    ) -> _Draft:
         model, rules = self.recommender, self.rules
         anchors = self._anchors(request, config, history)
         category = request.category or self._category_of(anchors)
@@ -268,8 +302,7 @@ class Answerer:
                 out = _all_but(shown, unwanted, np.array(taken, dtype=np.int32), forbidden)
                 picks = self._shelf.add(picks, down(chain, out), out, request.count)
             funnel.step("fallback", len(picks))
-        taken += [pick.code for pick in picks]  # the same for every draw, or later blocks would depend on it
-        return _Draft(request, config, query, parts, anchors, funnel.steps, picks, own, open_to, chance)
+        return _Draft(request, config, query, parts, anchors, funnel.steps, picks, own, open_to)
 
     def _newcomers(self, made: list[Block | _Draft], at: int, taken: list[int]) -> list[Codes]:
         """For each list the new products that may get a place in it: none that another list could show.
@@ -288,10 +321,12 @@ class Answerer:
             found[place] = self._shelf.beside(draft.picks[: draft.request.count], codes)
         return found
 
-    def _told(self, draft: _Draft, new: Codes, impressions: Impressions, *, explain: bool) -> Block:
+    def _told(
+        self, draft: _Draft, new: Codes, impressions: Impressions, chance: Draws | None, *, explain: bool
+    ) -> Block:
         """The block that is shown."""
         config, request = draft.config, draft.request
-        picks = explored(draft.picks, draft.own, request.count, config.exploration, new, draft.chance)
+        picks = explored(draft.picks, draft.own, request.count, config.exploration, new, chance)
         items = self._items(picks, draft.query, draft.parts, explain=explain)
         if explain and impressions is not NO_IMPRESSIONS:
             seen = impressions.of(np.array([pick.code for pick in picks], dtype=np.int32)).tolist()

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.events import DAY
 from features.filters import FilterError
 from recommender.answering import Answerer
 from recommender.answers import Block, BlockRequest, Shopper, UnknownPlacement
@@ -180,6 +181,32 @@ def test_a_filter_is_honoured_down_the_fallback_chain(shop: Recommender) -> None
         assert set(found) <= {"p002", "p005", "p008"}
         if placement not in MAY_BE_EMPTY:
             assert found
+
+
+def test_a_list_for_everybody_is_made_once(shop: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
+    answerer = Answerer(shop, Rules((), shop.catalogue))
+    request = BlockRequest("best_sellers", 4)
+    [first] = answerer.answer(Shopper("c004"), [request], shop.at)
+    monkeypatch.setattr(Answerer, "_made", None)  # whatever is made now fails
+    assert answerer.answer(Shopper(), [request], shop.at + DAY) == [first]
+    anew = [[request, request], [replace(request, exclude=("p001",))], [replace(request, placement="trending")]]
+    for requests in (*anew, [replace(request, count=3)], [replace(request, filter="price > 0")]):
+        with pytest.raises(TypeError):
+            answerer.answer(Shopper(), requests, shop.at)
+    with pytest.raises(TypeError):
+        answerer.over(replace(shop)).answer(Shopper(), [request], shop.at)
+
+
+def test_a_list_for_everybody_is_made_anew_when_a_product_has_its_first_day() -> None:
+    events, products = shops.planted_tastes()
+    best = ids(answered(fitted(events, products), BlockRequest("best_sellers", 3)))
+    dates = pd.Series(pd.NaT, index=products.index, dtype="datetime64[us, UTC]")
+    dates[products["product_id"] == best[0]] = logs.START + pd.Timedelta(days=500)
+    model = fitted(events, products.assign(available_from=dates))
+    answerer = Answerer(model, Rules((), model.catalogue))
+    for at, there in ((logs.day(499), False), (logs.day(500), True), (logs.day(499), False)):
+        [block] = answerer.answer(Shopper(), [BlockRequest("best_sellers", 3)], at)
+        assert (best[0] in ids(block)) is there
 
 
 def test_a_filter_that_leaves_nothing_gives_an_empty_list_and_the_funnel_says_so(shop: Recommender) -> None:
