@@ -120,8 +120,9 @@ class RecommenderConfig(Config):
     def _margins_weigh_probabilities(self) -> RecommenderConfig:
         for name, placement in self.placements.items():
             ranker = self.ranker_of(placement, "last", repeats=placement.repeats)
-            if placement.margin_weight and (not ranker or self.rankers[ranker].learns_to != "probability"):
+            if placement.margin_weight and not (ranker and _tells_probabilities(self.rankers[ranker])):
                 wanted = f"learns_to = 'probability', 'last' among its moments and repeats = {placement.repeats}"
+                wanted += " (and gains of 1, where it learns steps)"
                 msg = f"placements.{name}.margin_weight weighs probabilities: its rankers must name one with {wanted}"
                 raise ValueError(msg)
         return self
@@ -191,6 +192,11 @@ class RecommenderConfig(Config):
             place = ".".join(parts) or "configuration"
             msg = f"{place}: {first['msg'].removeprefix('Value error, ')}"
             raise ConfigError(msg) from None
+
+
+def _tells_probabilities(ranker: RankerConfig) -> bool:
+    weighed = ranker.learns == "steps" and (ranker.cart_gain, ranker.purchase_gain) != (1, 1)
+    return ranker.learns_to == "probability" and not weighed
 
 
 def overlay(base: Mapping[str, Any], changes: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[str, Any]:

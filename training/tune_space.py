@@ -38,6 +38,7 @@ KNOBS = (
     Knob("linear", "regularization", 10, 2_000, log=True),
     Knob("two_hop", "damping", 0, 1),
     Knob("cooccurrence", "damping", 0, 1),
+    Knob("cooccurrence", "everyday", 0.1, 2, log=True),
     Knob("cooccurrence", "half_life_days", 14, 720, log=True),
     Knob("als", "factors", 16, 128, log=True, whole=True),
     Knob("als", "confidence", 1, 100, log=True),

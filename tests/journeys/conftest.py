@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.test_cli import Shell
+from tests.shell import Shell
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from serving.app import create_app
 from serving.schemas import RecommendationsAnswer
 from serving.settings import Settings
 from tests import shops
-from tests.training.test_cli import Shell
+from tests.shell import Shell
 
 START = shops.START
 CONFIG = RecommenderConfig.default()

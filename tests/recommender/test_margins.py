@@ -145,9 +145,15 @@ def test_margins_weigh_probabilities_alone() -> None:
             {"placements": {"you_may_also_like": {"margin_weight": 0.5, "leave_out_bought": False}}},
             "you_may_also_like.margin_weight .* repeats = True",
         ),
+        (
+            {"placements": {"you_may_also_like": {"margin_weight": 0.5}}},
+            "you_may_also_like.margin_weight .* gains of 1",
+        ),
         ({"placements": {"you_may_also_like": {"margin_weight": 1.5}}}, r"you_may_also_like\.margin_weight"),
     ):
         with pytest.raises(ConfigError, match=named):
             RecommenderConfig.default(changes)
+    as_likely = {"next_step": {"cart_gain": 1.0, "purchase_gain": 1.0}}
     for placement in ("you_may_also_like", "recommended_for_you"):
-        assert RecommenderConfig.default({"placements": {placement: {"margin_weight": 0.5}}})
+        weighed = {"placements": {placement: {"margin_weight": 0.5}}, "rankers": as_likely}
+        assert RecommenderConfig.default(weighed).placements[placement].margin_weight == 0.5

@@ -14,6 +14,7 @@ import typer
 
 from features.gate import evidence
 from tests import shops
+from tests.shell import Shell
 from training.cli import application, main
 from training.tracking import open_tracking
 
@@ -31,36 +32,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SEGUE_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     return tmp_path / "home"
-
-
-class Shell:
-    """Runs commands in this process."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def run(self, *arguments: object) -> tuple[int, str, str]:
-        """Exit status, standard output, standard error."""
-        with pytest.raises(SystemExit) as left:
-            main([str(argument) for argument in arguments])
-        captured = self._capsys.readouterr()
-        code = left.value.code
-        assert isinstance(code, int)
-        return code, captured.out, captured.err
-
-    def json(self, *arguments: object) -> dict[str, Any]:
-        """What a command that succeeds prints with --json: one object and nothing else."""
-        code, out, err = self.run(*arguments, "--json")
-        assert code == 0, err
-        found: dict[str, Any] = json.loads(out)
-        return found
-
-    def refusal(self, *arguments: object, status: int = 1) -> str:
-        """The one line of a command that fails."""
-        code, out, err = self.run(*arguments)
-        assert (code, out) == (status, "")
-        assert err.count("\n") == 1, err
-        return err
 
 
 @pytest.fixture

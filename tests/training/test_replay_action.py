@@ -16,7 +16,7 @@ from features.store.sqlite import SqliteEvents
 from serving.app import create_app
 from serving.settings import Settings
 from tests.nba.simple_models import moment
-from tests.training.test_cli import Shell
+from tests.shell import Shell
 
 NOON = moment("2026-03-02 12:00")
 

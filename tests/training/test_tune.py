@@ -12,7 +12,7 @@ import pytest
 from features.config import ConfigError
 from recommender.config import RecommenderConfig
 from tests import shops
-from training.cli import main
+from tests.shell import Shell
 from training.configuration import load_config
 from training.evaluate import JUDGEMENTS, Measured
 from training.loading import load
@@ -42,24 +42,6 @@ def home(tmp_path: Path, mlflow_uri: str, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path / "home"
 
 
-class Shell:
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def run(self, *arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            main([str(argument) for argument in arguments])
-        captured = self._capsys.readouterr()
-        assert isinstance(left.value.code, int)
-        return left.value.code, captured.out, captured.err
-
-    def tune(self, *arguments: object) -> dict[str, Any]:
-        code, out, err = self.run("tune", *arguments, "--json")
-        assert code == 0, err
-        found: dict[str, Any] = json.loads(out)
-        return found
-
-
 @pytest.fixture
 def segue(capsys: pytest.CaptureFixture[str]) -> Shell:
     return Shell(capsys)
@@ -69,7 +51,7 @@ def segue(capsys: pytest.CaptureFixture[str]) -> Shell:
 
 
 def test_the_best_is_never_below_what_was_given_and_can_be_trained(segue: Shell, shop: Path) -> None:
-    found = segue.tune(shop, "--trials", 4, "--out", "best.toml", "--set", "sources.als.factors=8")
+    found = segue.json("tune", shop, "--trials", 4, "--out", "best.toml", "--set", "sources.als.factors=8")
     assert (found["trials"], found["failed"], found["given"]["trial"]) == (4, 0, 0)
     assert found["best"]["objective"] >= found["given"]["objective"] > 0
     one = found["splits"]["temporal"]
@@ -82,9 +64,9 @@ def test_the_best_is_never_below_what_was_given_and_can_be_trained(segue: Shell,
 
 
 def test_a_study_goes_on_where_it_ended_as_if_it_had_not_been_broken_off(segue: Shell, shop: Path) -> None:
-    whole = segue.tune(shop, "--trials", 5, "--study", "whole")
-    first = segue.tune(shop, "--trials", 2, "--study", "parts")
-    second = segue.tune(shop, "--trials", 3, "--study", "parts")
+    whole = segue.json("tune", shop, "--trials", 5, "--study", "whole")
+    first = segue.json("tune", shop, "--trials", 2, "--study", "parts")
+    second = segue.json("tune", shop, "--trials", 3, "--study", "parts")
     assert (first["trials"], second["trials"], second["new_trials"]) == (2, 5, 3)
     assert first["run"] == second["run"] != whole["run"]
     assert len({trial["objective"] for trial in whole["history"]}) > 2
@@ -95,7 +77,9 @@ def test_a_study_goes_on_where_it_ended_as_if_it_had_not_been_broken_off(segue: 
 def test_every_trial_is_a_run_below_that_of_the_study(segue: Shell, shop: Path) -> None:
     import mlflow
 
-    found = segue.tune(shop, "--trials", 2, "--study", "mine", "--split", "temporal", "--split", "leave-one-out")
+    found = segue.json(
+        "tune", shop, "--trials", 2, "--study", "mine", "--split", "temporal", "--split", "leave-one-out"
+    )
     parent = mlflow.get_run(found["run"])
     assert parent.info.status == "FINISHED"
     assert parent.data.metrics["given"] == 1, "of several splits the mean of ratios counts"
@@ -125,7 +109,9 @@ def test_what_lies_in_the_test_part_changes_nothing(segue: Shell, tmp_path: Path
     other.loc[tested, "product_id"] = np.roll(events.loc[tested, "product_id"], 7)
     assert (other["product_id"] != events["product_id"]).any()
     one, two = (
-        segue.tune(shops.write(tmp_path / name, events=table, products=products), "--split", split, "--trials", 3)
+        segue.json(
+            "tune", shops.write(tmp_path / name, events=table, products=products), "--split", split, "--trials", 3
+        )
         for name, table in (("one", events), ("two", other))
     )
     for name in ("history", "best", "changes", "splits"):
@@ -154,7 +140,7 @@ def test_the_table_says_that_the_difference_flatters(segue: Shell, shop: Path) -
     ],
 )
 def test_a_study_keeps_to_its_question(segue: Shell, shop: Path, more: tuple[str, ...], word: str) -> None:
-    segue.tune(shop, "--trials", 1, "--study", "one")
+    segue.json("tune", shop, "--trials", 1, "--study", "one")
     code, out, err = segue.run("tune", shop, "--trials", 1, "--study", "one", *more)
     assert (code, out) == (1, "")
     assert word in err
