@@ -42,7 +42,7 @@ _TOLD = ("support", "lift", "due_at", "due_probability")
 _NOTHING: Codes = np.zeros(0, dtype=np.int32)
 
 #: So many lists that are the same for everybody are kept.
-_MOST_KEPT = 100
+_MOST_KEPT = 1000
 
 #: What a page needs to show a product. Margins and attributes stay inside.
 _SHOWN = ("title", "category", "brand", "price", "sale_price", "currency", "availability", "image_link")
@@ -59,6 +59,7 @@ class _Draft:
         picks: the list, and behind it what may come into it.
         own: so many picks, the first, are from the list's own sources.
         open: bool[products], what the list could hold; None where new products get no place.
+        chance: where chance comes from.
     """
 
     request: BlockRequest
@@ -70,6 +71,7 @@ class _Draft:
     picks: list[Pick]
     own: int
     open: Mask | None
+    chance: Draws | None
 
 
 class Answerer:
@@ -104,8 +106,10 @@ class Answerer:
             and config.default_anchors == "none"
             and len(config.sources) == 1
             and set(config.sources) <= set(rankings)
+            and not config.exploration.share
+            and not config.exploration.new_share
         }
-        self._kept: dict[BlockRequest, tuple[Mask, _Draft]] = {}
+        self._kept: dict[BlockRequest, tuple[Mask, Block]] = {}
         self._plain = PlacementConfig(sources={}, fallback=tuple(name for name in rankings if name == "best_sellers"))
 
     def over(self, recommender: Recommender) -> Answerer:
@@ -159,25 +163,50 @@ class Answerer:
             UnknownPlacement: no such placement.
             features.filters.FilterError: a filter that cannot be honoured.
         """
+        if len(requests) == 1 and not explain and self._is_common(requests[0]):
+            return [self._common_block(requests[0], at)]
+        return self._blocks(shopper, requests, at, since, draw, explain=explain)
+
+    def _is_common(self, request: BlockRequest) -> bool:
+        return request.placement in self._common and not request.product_ids and not request.exclude
+
+    def _common_block(self, request: BlockRequest, at: int) -> Block:
+        """A list that is the same for everybody: it is kept until other products may be shown."""
+        available = self._masks.available(at)
+        kept = self._kept.get(request)
+        if kept is None or kept[0] is not available:
+            [block] = self._blocks(Shopper(), [request], at, None, "", explain=False)
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            kept = self._kept[request] = available, block
+        return kept[1]
+
+    def _blocks(
+        self,
+        shopper: Shopper,
+        requests: list[BlockRequest],
+        at: int,
+        since: LiveRows | None,
+        draw: str,
+        *,
+        explain: bool,
+    ) -> list[Block]:
         if since is None:
             history, impressions = self.recommender.history(self.recommender.person(shopper), at), NO_IMPRESSIONS
         else:
             history, impressions = shopper_history(self.recommender, since, at)
         taken: list[int] = []
         made: list[Block | _Draft] = []
-        for request in requests:
+        for place, request in enumerate(requests):
             config = self.recommender.placement(request.placement)
             if config.of == "groups":
                 made.append(self._groups_block(request, config, history, at, taken, explain))
                 continue
-            draft = self._draft(request, config, history, impressions, at, taken)
-            taken += [pick.code for pick in draft.picks]  # the same for every draw, or later blocks would depend on it
-            made.append(draft)
+            chance = draws(draw, place) if draw else None
+            made.append(self._draft(request, config, history, impressions, at, taken, chance))
         return [
-            one
-            if isinstance(one, Block)
-            else self._told(one, new, impressions, draws(draw, place) if draw else None, explain=explain)
-            for place, (one, new) in enumerate(zip(made, self._newcomers(made, at, taken), strict=True))
+            one if isinstance(one, Block) else self._told(one, new, impressions, explain=explain)
+            for one, new in zip(made, self._newcomers(made, at, taken), strict=True)
         ]
 
     def fallback(self, requests: list[BlockRequest], at: int) -> list[Block]:
@@ -212,28 +241,9 @@ class Answerer:
         impressions: Impressions,
         at: int,
         taken: list[int],
+        chance: Draws | None,
     ) -> _Draft:
-        """A list as it is made, whatever chance then does. One for everybody is kept until others may be shown."""
-        wishes = request.product_ids or request.filter or request.exclude
-        if taken or wishes or request.placement not in self._common:
-            return self._made(request, config, history, impressions, at, taken)
-        available = self._masks.available(at)
-        kept = self._kept.get(request)
-        if kept is None or kept[0] is not available:
-            if len(self._kept) >= _MOST_KEPT:
-                self._kept.clear()
-            kept = self._kept[request] = available, self._made(request, config, history, impressions, at, taken)
-        return kept[1]
-
-    def _made(
-        self,
-        request: BlockRequest,
-        config: PlacementConfig,
-        history: Histories,
-        impressions: Impressions,
-        at: int,
-        taken: list[int],
-    ) -> _Draft:
+        """A list as it is made, whatever chance then does. What it may show by chance is taken, too."""
         model, rules = self.recommender, self.rules
         anchors = self._anchors(request, config, history)
         category = request.category or self._category_of(anchors)
@@ -302,7 +312,8 @@ class Answerer:
                 out = _all_but(shown, unwanted, np.array(taken, dtype=np.int32), forbidden)
                 picks = self._shelf.add(picks, down(chain, out), out, request.count)
             funnel.step("fallback", len(picks))
-        return _Draft(request, config, query, parts, anchors, funnel.steps, picks, own, open_to)
+        taken += [pick.code for pick in picks]  # the same for every draw, or later blocks would depend on it
+        return _Draft(request, config, query, parts, anchors, funnel.steps, picks, own, open_to, chance)
 
     def _newcomers(self, made: list[Block | _Draft], at: int, taken: list[int]) -> list[Codes]:
         """For each list the new products that may get a place in it: none that another list could show.
@@ -321,12 +332,10 @@ class Answerer:
             found[place] = self._shelf.beside(draft.picks[: draft.request.count], codes)
         return found
 
-    def _told(
-        self, draft: _Draft, new: Codes, impressions: Impressions, chance: Draws | None, *, explain: bool
-    ) -> Block:
+    def _told(self, draft: _Draft, new: Codes, impressions: Impressions, *, explain: bool) -> Block:
         """The block that is shown."""
         config, request = draft.config, draft.request
-        picks = explored(draft.picks, draft.own, request.count, config.exploration, new, chance)
+        picks = explored(draft.picks, draft.own, request.count, config.exploration, new, draft.chance)
         items = self._items(picks, draft.query, draft.parts, explain=explain)
         if explain and impressions is not NO_IMPRESSIONS:
             seen = impressions.of(np.array([pick.code for pick in picks], dtype=np.int32)).tolist()

@@ -186,13 +186,23 @@ def test_a_filter_is_honoured_down_the_fallback_chain(shop: Recommender) -> None
 def test_a_list_for_everybody_is_made_once(shop: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
     answerer = Answerer(shop, Rules((), shop.catalogue))
     request = BlockRequest("best_sellers", 4)
-    [first] = answerer.answer(Shopper("c004"), [request], shop.at)
-    monkeypatch.setattr(Answerer, "_made", None)  # whatever is made now fails
-    assert answerer.answer(Shopper(), [request], shop.at + DAY) == [first]
-    anew = [[request, request], [replace(request, exclude=("p001",))], [replace(request, placement="trending")]]
-    for requests in (*anew, [replace(request, count=3)], [replace(request, filter="price > 0")]):
+    first = answerer.answer(Shopper("c004"), [request], shop.at)
+    others = [
+        replace(request, placement="trending"),
+        replace(request, count=3),
+        replace(request, filter="price > 0"),
+        replace(request, category="All > Taste 2"),
+        replace(request, exclude=("p001",)),
+        replace(request, product_ids=("p001",)),
+        replace(request, placement="recommended_for_you"),
+    ]
+    monkeypatch.setattr(Answerer, "_draft", None)  # whatever is made now fails
+    assert answerer.answer(Shopper(), [request], shop.at + DAY, draw="d") == first
+    for requests in ([request, request], *([other] for other in others)):
         with pytest.raises(TypeError):
             answerer.answer(Shopper(), requests, shop.at)
+    with pytest.raises(TypeError):
+        answerer.answer(Shopper(), [request], shop.at, explain=True)
     with pytest.raises(TypeError):
         answerer.over(replace(shop)).answer(Shopper(), [request], shop.at)
 
@@ -204,6 +214,7 @@ def test_a_list_for_everybody_is_made_anew_when_a_product_has_its_first_day() ->
     dates[products["product_id"] == best[0]] = logs.START + pd.Timedelta(days=500)
     model = fitted(events, products.assign(available_from=dates))
     answerer = Answerer(model, Rules((), model.catalogue))
+    assert best[0] not in ids(answerer.answer(Shopper(), [BlockRequest("best_sellers", 3)], logs.day(400))[0])
     for at, there in ((logs.day(499), False), (logs.day(500), True), (logs.day(499), False)):
         [block] = answerer.answer(Shopper(), [BlockRequest("best_sellers", 3)], at)
         assert (best[0] in ids(block)) is there
