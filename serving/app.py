@@ -176,6 +176,8 @@ def create_app(
         version="1",
         lifespan=lifespan,
         redoc_url=None,
+        # /metrics tells of requests. Whether OpenTelemetry is set up would be asked at each of them.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         middleware=[
             Middleware(Measured, metrics=metrics),
             Middleware(
