@@ -235,12 +235,15 @@ def fit(log: EventLog, catalogue: Catalogue, config: RepurchaseConfig) -> Repurc
     gaps = bought.occasions - 1
     log_gap = np.log(np.where(gaps > 0, bought.mean_gap(), 1))
     shop, in_category, products = _drawn(bought.product, bought.occasions, gaps, log_gap, levels, config.prior)
+    drawn = products.of(bought, config.own_prior)
+    products = replace(products, spread=_spread(bought, drawn, histories.bought, n, config.prior))
     usual = shop.take(np.full(k + 1, n))
     usual.gap[category[known]] = in_category.gap[:n][known]
     usual.rate[category[known]] = in_category.rate[:n][known]
 
     levels = [np.zeros(k + 1, dtype=np.int64), np.arange(k + 1)]
-    each, days = _occasions(by_category(histories, category), k)
+    key, days = _occasions(by_category(histories, category), k)
+    each = key % max(k, 1)
     followed = ~np.isnan(days)
     log_gap = np.log(np.where(followed, days, 1))
     anything, categories = _drawn(each, np.ones(len(each)), followed.astype(float), log_gap, levels, config.prior)
@@ -255,7 +258,8 @@ def fit(log: EventLog, catalogue: Catalogue, config: RepurchaseConfig) -> Repurc
 
 
 def _occasions(bought: Histories, things: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Days on which one person bought one thing: int64, the thing; float64, days until the next time, NaN for none."""
+    """Days on which one person bought one thing: int64, row · things + thing, ascending; float64, days until the next
+    time, NaN for none."""
     key = bought.row * things + bought.product
     order = np.lexsort((bought.time, key))
     key, day = key[order], bought.time[order] // DAY
@@ -264,7 +268,16 @@ def _occasions(bought: Histories, things: int) -> tuple[NDArray[np.int64], NDArr
     key, day = key[fresh], day[fresh]
     until = np.full(len(key), np.nan)
     until[:-1] = np.where(key[1:] == key[:-1], day[1:] - day[:-1], np.nan)
-    return key % max(things, 1), until
+    return key, until
+
+
+def _spread(pairs: Purchases, rhythms: Rhythms, bought: Histories, things: int, prior: float) -> float:
+    """Standard deviation of the log of each interval around the rhythm of its pair of person and thing."""
+    key, days = _occasions(bought, things)
+    followed = ~np.isnan(days)
+    pair = (pairs.row * things + pairs.product).searchsorted(key[followed])
+    residual = np.log(days[followed]) - rhythms.gap[pair]
+    return float(np.sqrt((np.sum(residual**2) + prior * 0.5) / (len(residual) + prior)))
 
 
 def _drawn(

@@ -241,6 +241,16 @@ class TestRepurchase(SourceContract):
         phone, _ = source.reasons(logs.queries_of(log, people=["c5"]), 0, log.products.codes(["phone", "milk"]))
         assert phone["due_probability"] < 0.05
 
+    def test_the_spread_is_that_of_single_intervals_and_not_of_their_means(self) -> None:
+        rng = np.random.default_rng(0)
+        rows = []
+        for customer in range(60):
+            days = np.cumsum(np.exp(rng.normal(np.log(20), 0.8, 20))).astype(int)
+            rows += [("purchase", int(day), f"c{customer}", "milk") for day in np.unique(days)]
+        log, catalogue = logs.log_of(rows)
+        source = repurchase.fit(log, catalogue, repurchase.RepurchaseConfig())
+        assert source.products.spread == pytest.approx(0.8, abs=0.1)
+
     def test_probability_falls_with_the_window(self) -> None:
         log, catalogue = logs.encoded(shops.staples())
         queries = logs.queries_of(log, people=["c003"])
