@@ -48,6 +48,8 @@ class Ragged:
 
 def rows_of(indptr: NDArray[np.int64]) -> NDArray[np.int64]:
     """The row number of every entry of a ragged array, int64."""
+    if len(indptr) == 2:
+        return np.zeros(int(indptr[1] - indptr[0]), dtype=np.int64)
     return np.arange(len(indptr) - 1).repeat(indptr[1:] - indptr[:-1])
 
 
@@ -140,9 +142,9 @@ class Histories:
 
     def where(self, kept: NDArray[np.bool_]) -> Histories:
         """Some of the events."""
-        before = np.zeros(len(kept) + 1, dtype=np.int64)
-        kept.cumsum(out=before[1:])
-        return Histories(before[self.indptr], self.product[kept], self.kind[kept], self.time[kept])
+        entries = np.flatnonzero(kept)
+        indptr = entries.searchsorted(self.indptr)
+        return Histories(indptr, self.product[entries], self.kind[entries], self.time[entries])
 
     def of_kinds(self, kinds: tuple[Kind, ...]) -> Histories:
         """The events of some kinds."""
@@ -175,9 +177,7 @@ class Histories:
     @cached_property
     def moments_back(self) -> NDArray[np.int64]:
         """How many moments (of purchases: orders) an event lies behind the newest of its row, int64[events]."""
-        begins = np.ones(len(self.time), dtype=np.bool_)
-        begins[1:] = (self.time[1:] != self.time[:-1]) | (self.row[1:] != self.row[:-1])
-        return self._back_from_newest(begins)
+        return self._back_from_newest(self.time[1:] != self.time[:-1])
 
     @cached_property
     def steps_back(self) -> NDArray[np.int64]:
@@ -186,15 +186,13 @@ class Histories:
         What happened at one moment (the lines of an order) is one step, and so is a run of events about one product
         (viewed, carted, bought).
         """
-        begins = np.ones(len(self.product), dtype=np.bool_)
-        begins[1:] = (self.time[1:] != self.time[:-1]) & (self.product[1:] != self.product[:-1])
-        begins[1:] |= self.row[1:] != self.row[:-1]
-        return self._back_from_newest(begins)
+        return self._back_from_newest((self.time[1:] != self.time[:-1]) & (self.product[1:] != self.product[:-1]))
 
-    def _back_from_newest(self, begins: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """How many beginnings lie between each event and the newest of its row, int64[events]."""
-        if len(begins) == 0:
-            return np.zeros(0, dtype=np.int64)
-        number = begins.cumsum()
-        newest = number[np.maximum(self.indptr[1:] - 1, 0)]
-        return np.asarray(newest[self.row] - number)
+    def _back_from_newest(self, parted: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """How many steps lie between each event and the newest of its row, int64[events].
+
+        ``parted``: bool[events − 1], whether an event is of another step than the one before it in its row.
+        """
+        number = np.zeros(len(self.time), dtype=np.int64)
+        parted.cumsum(out=number[1:])
+        return np.asarray(number[self.indptr[1:][self.row] - 1] - number)

@@ -254,7 +254,7 @@ class Answerer:
         query = as_seen(Queries(np.array([at]), history, Ragged(np.array([0, len(anchors)]), anchors), allowed), config)
         ranker = model.ranker(config, repeats=config.repeats)
         proposed = proposals(model.sources, asked_of(model.sources, config, ranker.asked if ranker else ()), query)
-        total, parts = blend(model.sources, config.sources, query, proposed, len(model.catalogue))
+        total, parts = blend(model.sources, config.sources, query, proposed)
 
         funnel = Funnel(*total.row(0), len(model.catalogue))
         funnel.keep("in_stock", available[funnel.codes])

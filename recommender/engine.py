@@ -328,7 +328,7 @@ class Recommender:
             ranker = self.ranker(config, repeats=repeats)
             asked = asked_of(self.sources, config, () if ranker is None else ranker.asked)
             proposed = proposals(self.sources, asked, seen)
-            scores, _ = blend(self.sources, config.sources, seen, proposed, len(self.catalogue))
+            scores, _ = blend(self.sources, config.sources, seen, proposed)
             if ranker is not None:
                 scores = scores.where(self._may_stand(chunk, scores, exclude, start))
                 scores = ranker.reranked(seen, scores, proposed, self.sources)

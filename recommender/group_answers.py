@@ -45,7 +45,7 @@ def groups_block(
     alive[members[members >= 0]] = True
     query = as_seen(groups.queries(Queries(np.array([at]), history, Ragged.empty(1)), own), config)
     proposed = proposals(model.group_sources, config.sources, query)
-    total, parts = blend(model.group_sources, config.sources, query, proposed, len(groups.ids))
+    total, parts = blend(model.group_sources, config.sources, query, proposed)
 
     funnel = Funnel(*total.row(0), len(groups.ids))
     funnel.keep("in_stock", alive[funnel.codes])

@@ -289,7 +289,7 @@ def taught(
         queries = lessons.questions.queries(start, stop)
         seen = as_seen(queries, placement)
         proposed = proposals(sources, asked_of(sources, placement, asked), seen)
-        total, _ = blend(sources, placement.sources, seen, proposed, n)
+        total, _ = blend(sources, placement.sources, seen, proposed)
         total = total.where(~np.isin(rows_of(total.indptr) * n + total.product, _left_out(queries, config, kind, n)))
         right, entries = gather(lessons.truth.indptr, np.arange(start, stop))
         truth = rows_of(right) * n + lessons.truth.values[entries]
@@ -312,8 +312,7 @@ def taught(
         chosen = Scores(indptr, chosen.product[kept], chosen.value[kept])
         # LambdaRank begins with the order that rows stand in: that of the blend, not that of the products' codes.
         order = chosen.best_first
-        told = {name: _of_rows(scores, rows) for name, scores in proposed.items()}
-        table = signals.table(seen.take(rows), chosen, told, sources, asked, config.latest, facts)
+        table = signals.table(seen.take(rows), chosen, proposed.take(rows), sources, asked, config.latest, facts)
         marks = mark[kept][order].astype(np.int8)
         which = start + rows[rows_of(chosen.indptr)]
         shown = exposure.shown(
@@ -339,11 +338,6 @@ def joined(parts: Sequence[Taught]) -> Taught:
         np.concatenate([part.sizes for part in parts]),
         np.concatenate([part.weight for part in parts]),
     )
-
-
-def _of_rows(scores: Scores, rows: NDArray[np.int64]) -> Scores:
-    indptr, entries = gather(scores.indptr, rows)
-    return Scores(indptr, scores.product[entries], scores.value[entries])
 
 
 def _left_out(queries: Queries, config: RankerConfig, kind: Kind, n: int) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ from recommender import signals
 from recommender.queries import AsOf, Queries
 from recommender.signals import Facts
 from recommender.sources.base import Source
-from recommender.sources.scores import Scores
+from recommender.sources.scores import Proposals, Scores
 
 if TYPE_CHECKING:
     from lightgbm import Booster
@@ -90,25 +90,30 @@ class Ranker:
 
         return Booster(model_str=self.text)
 
-    def reranked(
-        self, queries: Queries, scores: Scores, proposed: Mapping[str, Scores], sources: Mapping[str, Source]
-    ) -> Scores:
+    @cached_property
+    def used(self) -> frozenset[str]:
+        """The signals that trees split on. The others change no prediction."""
+        splits = self.booster.feature_importance("split").tolist()
+        return frozenset(name for name, often in zip(self.names, splits, strict=True) if often)
+
+    def reranked(self, queries: Queries, scores: Scores, proposed: Proposals, sources: Mapping[str, Source]) -> Scores:
         """The same candidates with other scores: the best by the blend by what the ranker says, the others below.
 
         Args:
             queries: n questions.
             scores: candidates that may be shown, with their score in the blend.
-            proposed: what each of `asked` said, rankings excepted.
+            proposed: what some sources say; others of `asked` are asked.
             sources: by name.
         """
         if not self.text or not len(scores.value):
             return scores
         chosen, place = scores.first(self.config.candidates)
-        rows = signals.table(queries, chosen, proposed, sources, self.asked, self.config.latest, self.facts)
+        newest = self.config.latest
+        rows = signals.table(queries, chosen, proposed, sources, self.asked, newest, self.facts, self.used)
         raw = np.asarray(self.booster.predict(rows, num_threads=1, raw_score=True), dtype=np.float64)
-        raw += self.slope * np.log(chosen.relative().value) + self.intercept
+        raw += self.slope * np.log(chosen.shares) + self.intercept
         value = scores.relative(1e-5).value  # below anything that is ranked, whatever the weights of the blend
-        value[place] = 1 / (1 + np.exp(-np.clip(raw, -10, 10)))
+        value[place] = 1 / (1 + np.exp(-raw.clip(-10, 10)))
         return replace(scores, value=value)
 
     def over(self, catalogue: Catalogue) -> Ranker:

@@ -7,10 +7,10 @@ so a row for training holds what a request at that moment would have seen. NaN: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, lru_cache, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +20,16 @@ from features.events import DAY, HOUR, MINUTE, NEVER, EventLog, Kind
 from features.histories import rows_of
 from features.past import target_events
 from features.vocabulary import Vocabulary
-from recommender.opinions import of_profile, of_steps, opinions, standings
+from recommender.opinions import opinions, standings, votes_of_step
 from recommender.queries import Queries
 from recommender.sources.base import Source
 from recommender.sources.neighbours import NeighbourSource
 from recommender.sources.ranking import RankingSource
-from recommender.sources.scores import Scores, distinct, scores_of
+from recommender.sources.scores import Proposals, Scores, distinct
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+Column = NDArray[Any]
 
 #: What a shopper did within so long before the question belongs to their visit.
 VISIT = 30 * MINUTE
@@ -39,16 +40,10 @@ STEPS = 3
 #: Weight of a step of the history relative to the next newer one, in affinities and in decayed counts of purchases.
 _TASTE, _HABIT = 0.8, 0.7
 
-_OWN = (
-    *("times_seen", "hours_since_seen", "in_cart"),
-    *("times_bought", "share_of_orders", "decayed_orders", "orders_since_bought", "days_since_bought"),
-    *("mean_days_between", "phase", "phase_in_orders"),
-)
 #: What is told of a source: its score as a share of the best among the candidates, the rank among them, and as it is.
 _TOLD = ("share", "rank", "score")
 _ATTRIBUTES = ("category", "department", "brand")
 _GROUPS = ("category", "brand")
-_SHOPPER = ("events", "orders", "days_since_event", "days_since_order", "visit_events", "hour", "weekday")
 
 
 @dataclass(frozen=True)
@@ -130,105 +125,198 @@ def _departments(category: Text) -> NDArray[np.int32]:
 
 
 def names(sources: Mapping[str, Source], asked: Sequence[str], newest: Sequence[str]) -> tuple[str, ...]:
-    """Names of the columns of `table`. Arguments as there."""
-    found: list[str] = []
+    """Names of all signals. Arguments as of `table`."""
+    return _plan(tuple(asked), _rankings(sources, asked), tuple(newest), None).names
+
+
+def _rankings(sources: Mapping[str, Source], asked: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in asked if isinstance(sources[name], RankingSource))
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What signals are about.
+
+    Attributes:
+        queries: n questions.
+        chosen: candidates of each, and what they reached in the blend.
+        facts: of products.
+        said: float32[sources, candidates], what sources that are no rankings say.
+    """
+
+    queries: Queries
+    chosen: Scores
+    facts: Facts
+    said: Floats
+
+    @property
+    def product(self) -> NDArray[np.int32]:
+        """The product of each candidate."""
+        return self.chosen.product
+
+    @cached_property
+    def row(self) -> Ints:
+        """The question of each candidate."""
+        return rows_of(self.chosen.indptr)
+
+    @cached_property
+    def key(self) -> Ints:
+        """Question · products + product of each candidate."""
+        return self.row * len(self.facts.first) + self.product
+
+    @cached_property
+    def steps(self) -> tuple[Ints, NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
+        """Of every event and anchor: question, product, decayed weight of its step, and 1 if it is of this visit."""
+        queries, history = self.queries, self.queries.history
+        taste = np.power(_TASTE, history.steps_back + 1.0)
+        visit = (history.time > queries.at[history.row] - VISIT).astype(np.float64)
+        if not len(queries.anchors.values):
+            return history.row, history.product, taste, visit
+        anchors = np.ones(len(queries.anchors.values))
+        return (
+            np.concatenate([history.row, rows_of(queries.anchors.indptr)]),
+            np.concatenate([history.product, queries.anchors.values]),
+            np.concatenate([taste, anchors]),
+            np.concatenate([visit, anchors]),
+        )
+
+
+Tell = Callable[[Candidates], list[Column]]
+
+
+class _Plan(NamedTuple):
+    """Which columns a table has, and what must be asked for those that matter.
+
+    names: of all columns; rankings: of sources, each with its first column; voters: the other sources that are asked,
+    each with −1 for the whole profile or the number of a step; whole: how many of them, the first, speak of the whole;
+    first: the first column of each voter; families: the first column of each, and what tells it.
+    """
+
+    names: tuple[str, ...]
+    rankings: list[tuple[str, int]]
+    voters: list[tuple[str, int]]
+    whole: int
+    first: Ints
+    families: list[tuple[int, Tell]]
+
+
+@lru_cache(maxsize=64)
+def _plan(
+    asked: tuple[str, ...], rankings: tuple[str, ...], newest: tuple[str, ...], wanted: frozenset[str] | None
+) -> _Plan:
+    columns: list[str] = []
+    ranked: list[tuple[str, int]] = []
+    voters: list[tuple[str, int]] = []
+    first: list[int] = []
+    families: list[tuple[int, Tell]] = []
+
+    def matter(added: Sequence[str]) -> bool:
+        columns.extend(added)
+        return wanted is None or not wanted.isdisjoint(added)
+
+    every = wanted is None or "proposed_by" in wanted
     for name in asked:
-        kinds = ("score", "rank") if isinstance(sources[name], RankingSource) else _TOLD
-        found += [f"{name}_{kind}" for kind in kinds]
-    found += [f"{name}_step_{back}_{kind}" for name in newest for back in range(STEPS) for kind in _TOLD]
-    found += ["blend_share", "blend_rank", "proposed_by", *_OWN, "age_days", "price", "price_ratio"]
-    found += [f"{name}_{kind}" for name in _ATTRIBUTES for kind in ("affinity", "in_visit")]
-    found += [f"{name}_{kind}" for name in _GROUPS for kind in ("popularity", "loyalty", "share_of")]
-    found += [f"{name}_{kind}" for name in _GROUPS for kind in ("bought", "days_since_bought")]
-    return (*found, *_SHOPPER)
+        place = len(columns)
+        if name in rankings:
+            if matter([f"{name}_{kind}" for kind in ("score", "rank")]):
+                ranked.append((name, place))
+        elif matter([f"{name}_{kind}" for kind in _TOLD]) or every:
+            voters.append((name, -1))
+            first.append(place)
+    whole = len(voters)
+    for name in newest:
+        for step in range(STEPS):
+            place = len(columns)
+            if matter([f"{name}_step_{step}_{kind}" for kind in _TOLD]):
+                voters.append((name, step))
+                first.append(place)
+    for family, tell in _FAMILIES.items():
+        place = len(columns)
+        if matter(family):
+            families.append((place, tell))
+    return _Plan(tuple(columns), ranked, voters, whole, np.array(first, dtype=np.int64), families)
 
 
 def table(
     queries: Queries,
     chosen: Scores,
-    proposed: Mapping[str, Scores],
+    proposed: Proposals,
     sources: Mapping[str, Source],
     asked: Sequence[str],
     newest: Sequence[str],
     facts: Facts,
+    wanted: frozenset[str] | None = None,
 ) -> Floats:
     """Signals of candidates, float32[candidates, len(names)].
 
     Args:
         queries: n questions.
         chosen: the candidates to be ranked, and what they reached in the blend.
-        proposed: what sources said (`Source.score`): those that are neither rankings nor tables of neighbours, and any.
+        proposed: what some sources say; the others are asked.
         sources: all of them, by name.
         asked: names of sources, in the order of columns.
         newest: names of tables of neighbours that speak of each of the newest steps, too.
         facts: of products.
+        wanted: names of the signals that matter, None: all. Columns of others may hold 0.
     """
-    n = len(facts.first)
-    row, product = rows_of(chosen.indptr), chosen.product
-    key = row * n + product
-    scores, steps = _scores(queries, chosen, key, proposed, sources, asked, newest, n)
-    share, rank = standings(np.concatenate([scores, steps]), chosen.indptr)
-    told = zip(share, rank, (*scores, *steps), strict=True)
-    columns: list[NDArray[np.floating]] = []
-    for name in asked:
+    plan = _plan(tuple(asked), _rankings(sources, asked), tuple(newest), wanted)
+    table = np.zeros((len(plan.names), len(chosen.product)), dtype=np.float32)
+    for name, place in plan.rankings:
         source = sources[name]
-        columns += [source.scores[product], source.places[product]] if isinstance(source, RankingSource) else next(told)
-    for triple in told:
-        columns += triple
-    by = np.count_nonzero(scores, axis=0).astype(np.float32)
-    columns += [chosen.value / chosen.best[row], chosen.ranks, by]
-    columns += _own(queries, key, n)
-    columns += [_days(queries.at[row], facts.first[product])]
-    columns += _prices(queries, row, product, facts)
-    columns += _affinities(queries, row, product, facts)
-    columns += list(facts.standing[product].T)
-    columns += _groups_bought(queries, row, product, facts)
-    columns += [column[row] for column in _shopper(queries)]
-    table = np.concatenate(columns, dtype=np.float32, casting="same_kind")
-    return table.reshape(len(columns), len(product)).T
+        assert isinstance(source, RankingSource)  # noqa: S101  # by `_rankings`
+        table[place], table[place + 1] = source.scores[chosen.product], source.places[chosen.product]
+    scores = _said(queries, chosen, proposed, sources, plan.voters, len(facts.first))
+    table[plan.first], table[plan.first + 1] = standings(scores, chosen.indptr)
+    table[plan.first + 2] = scores
+    candidates = Candidates(queries, chosen, facts, scores[: plan.whole])
+    for place, tell in plan.families:
+        for column, told in enumerate(tell(candidates), start=place):
+            table[column] = told
+    return table.T
 
 
-def _scores(
+def _said(
     queries: Queries,
     chosen: Scores,
-    key: Ints,
-    proposed: Mapping[str, Scores],
+    proposed: Proposals,
     sources: Mapping[str, Source],
-    asked: Sequence[str],
-    newest: Sequence[str],
+    voters: Sequence[tuple[str, int]],
     n: int,
-) -> tuple[Floats, Floats]:
-    """What sources that are no rankings say of candidates, float32[sources, candidates], 0 where they propose them not;
-    and what those of ``newest`` say of the steps, float32[newest · `STEPS`, candidates]. Arguments as of `table`."""
-    tables = {name: source for name, source in sources.items() if isinstance(source, NeighbourSource)}
-    others = [name for name in asked if name in tables and name not in proposed]
-    voices = [of_profile(tables[name], queries) for name in others]
-    voices += [of_steps(tables[name], queries, STEPS) for name in newest]
-    told = opinions(voices, chosen, n)
-    known = {name: one[0] for name, one in zip(others, told[: len(others)], strict=True)}
-    said = [name for name in asked if not isinstance(sources[name], RankingSource)]
-    whole = [name for name in said if name not in known]
-    known |= zip(whole, scores_of([proposed[name] for name in whole], key, n), strict=True)
-    scores = [known[name] for name in said]
-    width = len(chosen.product)
-    by_step = [row for one in told[len(others) :] for row in one]
-    return np.array(scores, dtype=np.float32).reshape(-1, width), np.array(by_step, dtype=np.float32).reshape(-1, width)
+) -> Floats:
+    """What voters (`_Plan`) say of candidates, float32[voters, candidates], 0 where they do not propose them."""
+    known, votes = [], []
+    for place, (name, step) in enumerate(voters):
+        source = sources[name]
+        if step >= 0:
+            assert isinstance(source, NeighbourSource)  # noqa: S101  # by the check of the configuration
+            votes.append(votes_of_step(source, queries, step))
+        elif name in proposed.names:
+            known.append(place)
+        else:
+            votes.append(source.votes(queries))
+    scores = np.empty((len(voters), len(chosen.product)), dtype=np.float32)
+    asked = np.ones(len(voters), dtype=np.bool_)
+    asked[known] = False
+    scores[known] = proposed.told([voters[place][0] for place in known], chosen, n)
+    scores[asked] = opinions(votes, chosen, n)
+    return scores
 
 
-def _days(at: Ints, then: Ints) -> NDArray[np.float64]:
-    """Days since a moment, NaN where it is `NEVER`."""
-    return np.where(then == NEVER, np.nan, (at - then) / DAY)
-
-
-def _own(queries: Queries, key: Ints, n: int) -> list[NDArray[np.floating]]:
-    """What the shopper did with the candidate (row · products + product) itself (`_OWN`)."""
-    looked, bought = queries.history.looked_at, queries.history.bought
+def _seen(the: Candidates) -> list[Column]:
+    """How often the shopper looked at the candidate, when last, and whether it is in the cart."""
+    queries, n = the.queries, len(the.facts.first)
+    looked = queries.history.looked_at
     pairs, place = distinct(looked.row * n + looked.product, len(queries) * n)
     _, last = _ends(place, len(pairs))
     hours = (queries.at[pairs // n] - looked.time[last]) / HOUR
     seen = [np.bincount(place, minlength=len(pairs)), hours, looked.kind[last] == Kind.CART]
-    found = _looked_up(key, pairs, seen, [0, np.nan, 0])
+    return _looked_up(the.key, pairs, seen, [0, np.nan, 0])
 
+
+def _had(the: Candidates) -> list[Column]:
+    """How often, how regularly and when last the shopper bought the candidate."""
+    queries, n = the.queries, len(the.facts.first)
+    bought = queries.history.bought
     back = bought.moments_back
     pairs, place = distinct(bought.row * n + bought.product, len(queries) * n)
     first, last = _ends(place, len(pairs))
@@ -251,7 +339,7 @@ def _own(queries: Queries, key: Ints, n: int) -> list[NDArray[np.floating]]:
             np.where(again, days / between, np.nan),
             np.where(again & (apart > 0), (back[last] + 1) / apart, np.nan),
         ]
-    return [*found, *_looked_up(key, pairs, had, [0, 0, 0, *[np.nan] * 5])]
+    return _looked_up(the.key, pairs, had, [0, 0, 0, *[np.nan] * 5])
 
 
 def _ends(place: NDArray[np.integer], n: int) -> tuple[Ints, Ints]:
@@ -263,20 +351,12 @@ def _ends(place: NDArray[np.integer], n: int) -> tuple[Ints, Ints]:
     return first, last
 
 
-def _looked_up(
-    key: Ints, known: Ints, told: Sequence[NDArray[Any]], otherwise: Sequence[float]
-) -> list[NDArray[np.floating]]:
+def _looked_up(key: Ints, known: Ints, told: Sequence[Column], otherwise: Sequence[float]) -> list[Column]:
     """What is told of known keys, ascending, for each key of candidates, and something else for any other."""
     if not len(known):
         return [np.full(len(key), value) for value in otherwise]
-    where, hit = _find(known, key)
-    return list(np.where(hit, np.array(told)[:, where], np.array(otherwise)[:, None]))
-
-
-def _find(known: NDArray[np.integer], key: Ints) -> tuple[Ints, NDArray[np.bool_]]:
-    """Where keys stand among known ones, ascending, and which of them do."""
     place = np.minimum(known.searchsorted(key), len(known) - 1)
-    return place, known[place] == key
+    return list(np.where(known[place] == key, np.array(told)[:, place], np.array(otherwise)[:, None]))
 
 
 def _orders(queries: Queries) -> Ints:
@@ -288,72 +368,87 @@ def _orders(queries: Queries) -> Ints:
     return np.where(bought.indptr[1:] > bought.indptr[:-1], bought.moments_back[oldest] + 1, 0)
 
 
-def _prices(queries: Queries, row: Ints, product: NDArray[np.int32], facts: Facts) -> list[NDArray[np.floating]]:
+def _days(at: Ints, then: Ints) -> NDArray[np.float64]:
+    """Days since a moment, NaN where it is `NEVER`."""
+    return np.where(then == NEVER, np.nan, (at - then) / DAY)
+
+
+def _age(the: Candidates) -> list[Column]:
+    """Days since the first event of the candidate, NaN where there was none."""
+    return [_days(the.queries.at[the.row], the.facts.first[the.product])]
+
+
+def _prices(the: Candidates) -> list[Column]:
     """The logarithm of the price, and how far it lies above the shopper's usual."""
-    history = queries.history
-    price = facts.price[history.product]
+    history, n = the.queries.history, len(the.queries)
+    price = the.facts.price[history.product]
     known = ~np.isnan(price)
-    count = np.bincount(history.row[known], minlength=len(queries))
-    total = np.bincount(history.row[known], weights=price[known], minlength=len(queries))
+    count = np.bincount(history.row[known], minlength=n)
+    total = np.bincount(history.row[known], weights=price[known], minlength=n)
     usual = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    theirs = facts.price[product]
-    return [theirs, theirs - usual[row]]
+    theirs = the.facts.price[the.product]
+    return [theirs, theirs - usual[the.row]]
 
 
-def _affinities(queries: Queries, row: Ints, product: NDArray[np.int32], facts: Facts) -> list[NDArray[np.floating]]:
-    """Share of the shopper's steps, decayed, that were about the candidate's category, department and brand; and of
-    the events of this visit."""
-    history, n = queries.history, len(queries)
-    owner = np.concatenate([history.row, rows_of(queries.anchors.indptr)])
-    about = np.concatenate([history.product, queries.anchors.values])
-    anchors = len(queries.anchors.values)
-    taste = np.concatenate([np.power(_TASTE, history.steps_back + 1.0), np.ones(anchors)])
-    recent = history.time > queries.at[history.row] - VISIT
-    visit = np.concatenate([recent.astype(np.float64), np.ones(anchors)])
-    if not len(about):
-        return [np.zeros(len(row))] * (2 * len(_ATTRIBUTES))
-    totals = [np.maximum(np.bincount(owner, weights=weight, minlength=n), 1e-12)[row] for weight in (taste, visit)]
-    found: list[NDArray[np.floating]] = []
-    for name in _ATTRIBUTES:
-        code, width = getattr(facts, name), facts.widths[name]
-        theirs = code[product]
-        pairs, place = distinct(owner * width + code[about] + 1, n * width)
-        where, hit = _find(pairs, row * width + theirs + 1)
-        for weight, total in zip((taste, visit), totals, strict=True):
-            share = np.where(hit, np.bincount(place, weights=weight)[where] / total, 0)
-            found.append(np.where(theirs >= 0, share, np.nan))
+def _affinity(name: str, the: Candidates) -> list[Column]:
+    """Share of the shopper's steps, decayed, that were about the candidate's category, department or brand; and of the
+    events of this visit."""
+    n, (owner, about, taste, visit) = len(the.queries), the.steps
+    code, width = getattr(the.facts, name), the.facts.widths[name]
+    theirs, group = code[the.product], owner * width + code[about] + 1
+    asked = the.row * width + theirs + 1
+    found: list[Column] = []
+    for weight in (taste, visit):
+        total = np.maximum(np.bincount(owner, weight, n), 1e-12)[the.row]
+        share = np.bincount(group, weight, n * width)[asked] / total
+        found.append(np.where(theirs >= 0, share, np.nan))
     return found
 
 
-def _groups_bought(queries: Queries, row: Ints, product: NDArray[np.int32], facts: Facts) -> list[NDArray[np.floating]]:
-    """How many products of the candidate's category, and of its brand, the shopper bought, and days since the last."""
-    bought = queries.history.bought
-    found: list[NDArray[np.floating]] = []
-    for name in _GROUPS:
-        code, width = getattr(facts, name), facts.widths[name]
-        pairs, place = distinct(bought.row * width + code[bought.product] + 1, len(queries) * width)
-        _, last = _ends(place, len(pairs))
-        days = (queries.at[pairs // width] - bought.time[last]) / DAY
-        theirs = code[product]
-        key = np.where(theirs >= 0, row * width + theirs + 1, -1)
-        found += _looked_up(key, pairs, [np.bincount(place, minlength=len(pairs)), days], [0, np.nan])
-    return found
+def _standing(the: Candidates) -> list[Column]:
+    return list(the.facts.standing[the.product].T)
 
 
-def _shopper(queries: Queries) -> list[NDArray[np.floating]]:
-    """What is the same for all candidates of a question (`_SHOPPER`). Hours and weekdays are of UTC."""
-    history, at = queries.history, queries.at
-    bought = history.bought
+def _groups_bought(name: str, the: Candidates) -> list[Column]:
+    """How many products of the candidate's category or brand the shopper bought, and days since the last."""
+    queries, bought = the.queries, the.queries.history.bought
+    code, width = getattr(the.facts, name), the.facts.widths[name]
+    group, theirs = bought.row * width + code[bought.product] + 1, code[the.product]
+    last = np.full(len(queries) * width, NEVER, dtype=np.int64)
+    last[group] = bought.time  # written last stays
+    asked = the.row * width + theirs + 1
+    count = np.where(theirs >= 0, np.bincount(group, minlength=len(last))[asked], 0)
+    return [count, _days(queries.at[the.row], np.where(theirs >= 0, last[asked], NEVER))]
+
+
+def _orders_made(the: Candidates) -> list[Column]:
+    return [_orders(the.queries)[the.row]]
+
+
+def _events(the: Candidates) -> list[Column]:
+    return [np.diff(the.queries.history.indptr)[the.row]]
+
+
+def _days_since_event(the: Candidates) -> list[Column]:
+    history = the.queries.history
+    return [_since_last(history.indptr, history.time, the.queries.at)[the.row]]
+
+
+def _days_since_order(the: Candidates) -> list[Column]:
+    bought = the.queries.history.bought
+    return [_since_last(bought.indptr, bought.time, the.queries.at)[the.row]]
+
+
+def _visit_events(the: Candidates) -> list[Column]:
+    history, at = the.queries.history, the.queries.at
     recent = history.time > at[history.row] - VISIT
-    return [
-        np.diff(history.indptr).astype(np.float32),
-        _orders(queries).astype(np.float32),
-        _since_last(history.indptr, history.time, at),
-        _since_last(bought.indptr, bought.time, at),
-        np.bincount(history.row[recent], minlength=len(queries)).astype(np.float32),
-        (at // HOUR % 24).astype(np.float32),
-        ((at // DAY + 3) % 7).astype(np.float32),  # 1970 began on a Thursday; 0 is Monday
-    ]
+    return [np.bincount(history.row[recent], minlength=len(at))[the.row]]
+
+
+def _clock(the: Candidates) -> list[Column]:
+    """Hour and weekday of UTC."""
+    at = the.queries.at
+    return [(at // HOUR % 24)[the.row], ((at // DAY + 3) % 7)[the.row]]  # 1970 began on a Thursday; 0 is Monday
 
 
 def _since_last(indptr: Ints, time: Ints, at: Ints) -> NDArray[np.floating]:
@@ -362,3 +457,27 @@ def _since_last(indptr: Ints, time: Ints, at: Ints) -> NDArray[np.floating]:
         return np.full(len(at), np.nan)
     last = time[np.maximum(indptr[1:] - 1, 0)]
     return np.where(indptr[1:] > indptr[:-1], (at - last) / DAY, np.nan)
+
+
+#: Signals that ask no source, by what tells them, in the order of columns.
+_FAMILIES: dict[tuple[str, ...], Tell] = {
+    ("blend_share",): lambda the: [the.chosen.shares],
+    ("blend_rank",): lambda the: [the.chosen.ranks],
+    ("proposed_by",): lambda the: [np.count_nonzero(the.said, axis=0)],
+    ("times_seen", "hours_since_seen", "in_cart"): _seen,
+    (
+        *("times_bought", "share_of_orders", "decayed_orders", "orders_since_bought", "days_since_bought"),
+        *("mean_days_between", "phase", "phase_in_orders"),
+    ): _had,
+    ("age_days",): _age,
+    ("price", "price_ratio"): _prices,
+    **{(f"{name}_affinity", f"{name}_in_visit"): partial(_affinity, name) for name in _ATTRIBUTES},
+    tuple(f"{name}_{kind}" for name in _GROUPS for kind in ("popularity", "loyalty", "share_of")): _standing,
+    **{(f"{name}_bought", f"{name}_days_since_bought"): partial(_groups_bought, name) for name in _GROUPS},
+    ("events",): _events,
+    ("orders",): _orders_made,
+    ("days_since_event",): _days_since_event,
+    ("days_since_order",): _days_since_order,
+    ("visit_events",): _visit_events,
+    ("hour", "weekday"): _clock,
+}

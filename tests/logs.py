@@ -12,6 +12,8 @@ from features.encode import encode_catalogue, encode_events
 from features.events import DAY, EventLog
 from features.histories import Histories, Ragged
 from recommender.queries import Queries
+from recommender.sources.base import Source
+from recommender.sources.scores import Proposals, Scores
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
 
@@ -51,3 +53,8 @@ def queries_of(log: EventLog, *, people: list[str] | None = None, anchors: list[
         history = Histories.of(log).take(np.array([log.people.code(person) for person in people], dtype=np.int64))
     rows = Ragged.of([[log.products.code(name) for name in row] for row in anchors]) if anchors else Ragged.empty(n)
     return Queries(np.full(n, end_of(log)), history, rows)
+
+
+def scores(source: Source, queries: Queries) -> Scores:
+    """What a source proposes, its votes added up."""
+    return Proposals.of({"it": source.votes(queries)}, len(queries))["it"]

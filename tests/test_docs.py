@@ -43,7 +43,7 @@ from serving.decision_schemas import DecisionBody, DecisionsBatchBody
 from serving.messages import read_messages
 from serving.products import product_of
 from serving.schemas import AliasBody, ListQuery, RecommendationsBody
-from tests import shops
+from tests import logs, shops
 from tests.recommender.sources.contract import SourceContract
 from training.cli import application
 
@@ -354,5 +354,5 @@ class TestTheSourceOfThePage(SourceContract):
     def test_it_proposes_the_brand(self, shop: tuple[EventLog, Catalogue]) -> None:
         log, catalogue = shop
         anchor = Queries(np.array([0]), Histories.empty(1), Ragged.of([[catalogue.ids.code("p004")]]))
-        proposed, _ = self.fit(log, catalogue).score(anchor).row(0)
+        proposed, _ = logs.scores(self.fit(log, catalogue), anchor).row(0)
         assert [catalogue.ids[place] for place in proposed.tolist()] == ["p001", "p007", "p010"]

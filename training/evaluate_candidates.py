@@ -52,11 +52,11 @@ def candidate_recall(split: Split, recommender: Recommender) -> dict[str, Any]:
         queries = questions.queries(start, stop)
         seen = as_seen(queries, config)
         proposed = proposals(recommender.sources, config.sources, seen)
-        total, _ = blend(recommender.sources, config.sources, seen, proposed, n)
+        total, _ = blend(recommender.sources, config.sources, seen, proposed)
         out = np.concatenate([_keys(queries.anchors, n), _keys(questions.exclude.take(np.arange(start, stop)), n)])
         mine = np.flatnonzero((place >= start) & (place < stop))
         truth = split.truth.take(rows[mine])
-        for name, scores in {"": total, **proposed}.items():
+        for name, scores in {"": total, **{name: proposed[name] for name in proposed.names}}.items():
             open_ = scores.where(_may_stand(scores, out, queries.allowed, n))
             count[name] += len(open_.product)
             parts = (open_.first(first)[0], open_)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from features.catalogue import Catalogue
 from recommender.queries import Queries
-from recommender.sources.scores import Scores
+from recommender.sources.scores import Votes
 
 Reason = dict[str, Any]
 
@@ -39,8 +39,8 @@ class Source(Protocol):
     Each source module has a configuration with the hyper-parameters and a ``fit`` beside it.
     """
 
-    def score(self, queries: Queries) -> Scores:
-        """Candidates of each question. Row q depends on question q alone."""
+    def votes(self, queries: Queries) -> Votes:
+        """What it proposes for each question. Those of question q depend on question q alone."""
         ...
 
     def reasons(self, queries: Queries, row: int, products: NDArray[np.int32]) -> list[Reason]:

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from features.histories import gather, rows_of
+from features.histories import rows_of
 from recommender.queries import Queries
 from recommender.sources.base import Growth, Reason
 from recommender.sources.profile import profile
-from recommender.sources.scores import Scores
+from recommender.sources.scores import Votes
 
 
 def strongest(matrix: csr_array, k: int) -> csr_array:
@@ -83,8 +83,16 @@ def neighbours_of(left: csr_array, right: csr_array, k: int) -> csr_array:
     return stack(blocks, (n, n))
 
 
-#: Rows of neighbours: row pointer, codes ascending within a row, weights.
-Neighbours = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
+#: Rows of neighbours, one behind the other: how long each is, codes ascending within a row, weights.
+Neighbours = tuple[NDArray[np.integer], NDArray[np.int32], NDArray[np.float32]]
+
+
+def rows_of_table(table: csr_array, rows: NDArray[np.integer]) -> Neighbours:
+    """Some rows of a table. They are copied whole, which is quicker than entry by entry."""
+    start, stop = table.indptr[rows], table.indptr[rows + 1]
+    spans = [slice(*ends) for ends in zip(start.tolist(), stop.tolist(), strict=True)] or [slice(0)]
+    column = np.concatenate([table.indices[span] for span in spans])
+    return stop - start, column, np.concatenate([table.data[span] for span in spans])
 
 
 def padded(table: csr_array, n: int) -> csr_array:
@@ -112,20 +120,18 @@ class NeighbourSource:
     steps: int
     code: str
 
-    def score(self, queries: Queries) -> Scores:
+    def votes(self, queries: Queries) -> Votes:
         """See `Source`."""
-        row, product, weight = profile(queries, decay=self.decay, steps=self.steps)
-        indptr, candidate, value = self.neighbours(product)
-        lengths = indptr[1:] - indptr[:-1]
-        value = value * weight.repeat(lengths)
-        if len(queries) == 1 and len(product) == 1:  # one product's neighbours are in order, each once
-            return Scores(indptr, candidate, value)
-        return Scores.summed(row.repeat(lengths), candidate, value, len(queries), self.table.shape[0])
+        return self.votes_of(*profile(queries, decay=self.decay, steps=self.steps))
+
+    def votes_of(self, row: NDArray[np.int64], product: NDArray[np.int32], weight: NDArray[np.float32]) -> Votes:
+        """What it proposes to tastes, parallel entries of question, product and weight."""
+        lengths, candidate, value = self.neighbours(product)
+        return Votes(row.repeat(lengths), candidate, value * weight.repeat(lengths))
 
     def neighbours(self, products: NDArray[np.int32]) -> Neighbours:
         """The neighbours of some products."""
-        indptr, entries = gather(self.table.indptr, products.astype(np.int64))
-        return indptr, self.table.indices[entries].astype(np.int32, copy=False), self.table.data[entries]
+        return rows_of_table(self.table, products)
 
     def entries(self, product: int, others: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Where in the table the pairs of a product with others stand, and which of them stand there at all."""
@@ -142,23 +148,22 @@ class NeighbourSource:
         return np.asarray(others[weights >= weight])
 
     def reasons(self, queries: Queries, row: int, products: NDArray[np.int32]) -> list[Reason]:
-        """The product of the shopper's profile that speaks loudest for each."""
+        """The product of the shopper's profile that speaks loudest for each, the first among equals."""
         one = queries if len(queries) == 1 else queries.take(np.array([row]))
         _, taste, weights = profile(one, decay=self.decay, steps=self.steps)
-        indptr, candidate, strength = self.neighbours(taste)
-        slot = np.empty(self.table.shape[0], dtype=np.int32)
-        slot[candidate] = -1  # no other cell is looked at
-        slot[products] = np.arange(len(products))
-        place = slot[candidate]
-        hit = np.flatnonzero(place >= 0)
-        speaker = rows_of(indptr)[hit]
-        loud = strength[hit] * weights[speaker]
-        order = np.lexsort((speaker, -loud))[::-1]  # written last stays: the loudest, the first among equals
-        loudest = np.full(len(products), -1)
-        loudest[place[hit][order]] = taste[speaker[order]]
+        lengths, candidate, strength = self.neighbours(taste)
+        sought = np.zeros(self.table.shape[0], dtype=np.bool_)
+        sought[products] = True
+        hit = np.flatnonzero(sought[candidate])
+        speaker = lengths.cumsum().searchsorted(hit, side="right")
+        loudest: dict[int, tuple[float, int]] = {}
+        spoken = (candidate[hit], strength[hit] * weights[speaker], taste[speaker])
+        for product, loud, by in zip(*(column.tolist() for column in spoken), strict=True):
+            if loud > loudest.get(product, (0.0, -1))[0]:
+                loudest[product] = (loud, by)
         return [
-            {"code": self.code, "product": product} if product >= 0 else {"code": self.code}
-            for product in loudest[slot[products]].tolist()
+            {"code": self.code, "product": loudest[product][1]} if product in loudest else {"code": self.code}
+            for product in products.tolist()
         ]
 
     def grown(self, growth: Growth) -> Self:

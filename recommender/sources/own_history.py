@@ -13,7 +13,7 @@ from features.config import Config
 from features.histories import Histories
 from recommender.queries import Queries
 from recommender.sources.base import Growth, Reason
-from recommender.sources.scores import Scores, distinct
+from recommender.sources.scores import Votes, distinct
 
 
 class OwnHistoryConfig(Config):
@@ -35,43 +35,29 @@ class OwnHistorySource:
     products: int
     config: OwnHistoryConfig
 
-    def score(self, queries: Queries) -> Scores:
-        """1 / (1 + steps back) of the newest event of a product, or Σ decay^(steps back) over all of its events."""
+    def votes(self, queries: Queries) -> Votes:
+        """1 / (1 + steps back) of the newest event of a product, or decay^(steps back) of each of its events."""
         history = queries.history.bought if self.config.of == "bought" else queries.history.looked_at
         row, product, back = history.row, history.product, history.steps_back
-        if self.config.of == "viewed":
-            kept = ~self._bought_since(queries.history, row, product, history.time)
+        if self.config.of == "viewed" and len(product) and len(queries.history.bought.product):
+            kept = np.flatnonzero(~self._bought_since(queries.history))
             row, product, back = row[kept], product[kept], back[kept]
-        if not len(product):
-            return Scores.none(len(queries))
         if self.config.rank_by == "frequency":
-            weight = np.power(self.config.decay, back).astype(np.float32)
-            return Scores.summed(row, product, weight, len(queries), self.products)
-        cells, place = self._pairs(row, product, len(queries))
-        newest = np.empty(len(cells), dtype=np.int64)
-        newest[place] = back  # written last stays
-        weight = (1 / (1 + newest)).astype(np.float32)
-        row, product = cells // self.products, (cells % self.products).astype(np.int32)
-        return Scores.summed(row, product, weight, len(queries), self.products)
+            return Votes(row, product, np.power(self.config.decay, back).astype(np.float32))
+        cells, place = distinct(row * self.products + product, len(queries) * self.products)
+        last = np.empty(len(cells), dtype=np.int64)
+        last[place] = np.arange(len(place))  # written last stays
+        return Votes(row[last], product[last], (1 / (1 + back[last])).astype(np.float32))
 
-    def _bought_since(
-        self, history: Histories, row: NDArray[np.int64], product: NDArray[np.int32], time: NDArray[np.int64]
-    ) -> NDArray[np.bool_]:
-        bought = history.bought
-        if len(bought.product) == 0:
-            return np.zeros(len(row), dtype=np.bool_)
-        keys, place = self._pairs(bought.row, bought.product, len(history))
+    def _bought_since(self, history: Histories) -> NDArray[np.bool_]:
+        """Whether what was looked at was bought then or later, bool[events of looked_at]. Something was bought."""
+        looked, bought = history.looked_at, history.bought
+        keys, place = distinct(bought.row * self.products + bought.product, len(history) * self.products)
         last = np.empty(len(keys), dtype=np.int64)
         last[place] = bought.time  # written last stays
-        asked = row * self.products + product
+        asked = looked.row * self.products + looked.product
         at = np.minimum(keys.searchsorted(asked), len(keys) - 1)
-        return np.asarray((keys[at] == asked) & (last[at] >= time))
-
-    def _pairs(
-        self, row: NDArray[np.int64], product: NDArray[np.int32], n: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.integer]]:
-        """The pairs of row and product among some entries, as row · products + product, and the place of each entry."""
-        return distinct(row * self.products + product, n * self.products)
+        return np.asarray((keys[at] == asked) & (last[at] >= looked.time))
 
     def reasons(self, queries: Queries, row: int, products: NDArray[np.int32]) -> list[Reason]:
         """Nothing but the fact."""

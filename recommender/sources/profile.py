@@ -62,17 +62,18 @@ def recent(queries: Queries, steps: int) -> Recent:
 
 def _recent(queries: Queries, steps: int) -> Recent:
     anchors, history = queries.anchors, queries.history
-    row, product, back = rows_of(anchors.indptr), anchors.values, np.zeros(len(anchors.values), dtype=np.int64)
-    if len(history.product) == 0:
-        return Recent(row, product, back)
-    events_back = history.indptr[1:][history.row] - np.arange(len(history.row))
-    near = np.flatnonzero((history.steps_back < steps) & (events_back <= NEWEST))
-    past = history.row[near]
+    near = history.steps_back < steps
+    if len(near) > NEWEST:
+        near &= history.indptr[1:][history.row] - np.arange(len(near)) <= NEWEST
+    entries = np.flatnonzero(near)
+    past, product, back = history.row[entries], history.product[entries], history.steps_back[entries]
+    if not len(anchors.values):
+        return Recent(past, product, back)
     anchored = anchors.indptr[1:] > anchors.indptr[:-1]
     return Recent(
-        np.concatenate([row, past]),
-        np.concatenate([product, history.product[near]]),
-        np.concatenate([back, history.steps_back[near] + anchored[past]]),
+        np.concatenate([rows_of(anchors.indptr), past]),
+        np.concatenate([anchors.values, product]),
+        np.concatenate([np.zeros(len(anchors.values), dtype=np.int64), back + anchored[past]]),
     )
 
 

@@ -19,7 +19,7 @@ from features.config import Config
 from features.events import DAY, NEVER, EventLog, Kind
 from recommender.queries import Queries
 from recommender.sources.base import Growth, Reason
-from recommender.sources.scores import Scores
+from recommender.sources.scores import Votes
 from recommender.sources.tally import Tally, weights_of
 
 
@@ -64,14 +64,18 @@ class RankingSource:
         found[self.order] = np.arange(len(self.order))
         return found
 
-    def score(self, queries: Queries) -> Scores:
+    def votes(self, queries: Queries) -> Votes:
         """See `Source`."""
         best = (
             self.order[: self.limit] if queries.allowed is None else first_of(self.order, queries.allowed, self.limit)
         )
-        product, n = np.sort(best).astype(np.int32), len(queries)
-        value, indptr = self.scores[product], np.arange(n + 1) * len(product)
-        return Scores(indptr, product, value) if n == 1 else Scores(indptr, np.tile(product, n), np.tile(value, n))
+        product, n = best.astype(np.int32), len(queries)
+        value = self.scores[product]
+        return Votes(
+            np.arange(n).repeat(len(product)),
+            product[None].repeat(n, axis=0).ravel(),
+            value[None].repeat(n, axis=0).ravel(),
+        )
 
     def relevance(self, queries: Queries) -> NDArray[np.float32]:
         """How much the ranking says at the moment of each question, float32[queries], 1 at its own moment.

@@ -16,7 +16,7 @@ from features.events import DAY, EventLog
 from features.histories import Histories
 from recommender.queries import Queries
 from recommender.sources.base import Growth, Reason
-from recommender.sources.scores import Scores
+from recommender.sources.scores import Votes
 
 
 class RepurchaseConfig(Config):
@@ -59,22 +59,23 @@ class Purchases:
         key = bought.row * products + bought.product
         order = np.argsort(key, kind="stable")  # by time within, as histories are
         key, time = key[order], bought.time[order]
-        begins, fresh = np.ones((2, len(key)), dtype=np.bool_)
-        begins[1:] = key[1:] != key[:-1]
+        begins, another = np.ones(len(key) + 1, dtype=np.bool_), np.ones(len(key) + 1, dtype=np.bool_)
+        np.not_equal(key[1:], key[:-1], out=begins[1:-1])
         day = time // DAY
-        fresh[1:] = begins[1:] | (day[1:] != day[:-1])
-        start = np.flatnonzero(begins)
-        pairs = key[start]
-        occasions = np.add.reduceat(fresh.astype(np.float64), start) if len(pairs) else np.zeros(0)
-        stop = np.append(start[1:], len(key)) - 1
-        return Purchases(
-            pairs // products, pairs % products, occasions, time[start], time[stop] if len(pairs) else time
-        )
+        np.not_equal(day[1:], day[:-1], out=another[1:-1])
+        bounds = np.flatnonzero(begins)
+        start, stop = bounds[:-1], bounds[1:] - 1
+        number = (begins | another).cumsum()
+        occasions = (number[stop] - number[start] + 1).astype(np.float64)
+        return Purchases(key[start] // products, key[start] % products, occasions, time[start], time[stop])
 
     def mean_gap(self) -> NDArray[np.float64]:
         """(last − first) / (occasions − 1) in days, NaN after a single occasion."""
-        gaps = self.occasions - 1
-        return np.where(gaps > 0, np.maximum((self.last - self.first) / DAY, 1) / np.where(gaps > 0, gaps, 1), np.nan)
+        found = np.full(len(self.occasions), np.nan)
+        again = np.flatnonzero(self.occasions > 1)
+        days = (self.last[again] - self.first[again]) / DAY
+        found[again] = np.maximum(days, 1) / (self.occasions[again] - 1)
+        return found
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,11 @@ class Rhythms:
 
     def of(self, bought: Purchases, prior: float) -> Rhythms:
         """Those of pairs: what each person's own intervals say, drawn to the usual by ``prior`` intervals."""
-        gaps, usual = bought.occasions - 1, self.gap[bought.product]
-        own = np.log(np.where(gaps > 0, bought.mean_gap(), 1))
-        gap = np.where(gaps > 0, (prior * usual + gaps * own) / (prior + gaps), usual)
+        gaps, gap = bought.occasions - 1, self.gap[bought.product]
+        again = np.flatnonzero(gaps)
+        if len(again):
+            often = gaps[again]
+            gap[again] = (prior * gap[again] + often * np.log(bought.mean_gap()[again])) / (prior + often)
         return Rhythms(gap, (prior * self.rate[bought.product] + gaps) / (prior + gaps), self.spread)
 
     def take(self, things: NDArray[np.integer]) -> Rhythms:
@@ -140,13 +143,11 @@ class RepurchaseSource:
         rhythm = self.products.of(bought, self.config.own_prior)
         return bought, rhythm, rhythm.within(_elapsed(queries.at[bought.row], bought), self.config.window_days)
 
-    def score(self, queries: Queries) -> Scores:
+    def votes(self, queries: Queries) -> Votes:
         """See `Source`."""
         bought, _, probability = self._due(queries)
         due = probability > self.config.least_probability
-        value = probability[due].astype(np.float32)
-        n = len(self.category)
-        return Scores.summed(bought.row[due], bought.product[due].astype(np.int32), value, len(queries), n)
+        return Votes(bought.row[due], bought.product[due].astype(np.int32), probability[due].astype(np.float32))
 
     def reasons(self, queries: Queries, row: int, products: NDArray[np.int32]) -> list[Reason]:
         """``due_at`` (µs UTC: last purchase + median interval), ``due_probability``, ``every_days``."""

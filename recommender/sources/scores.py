@@ -5,17 +5,32 @@ SciPy's sparse matrices check and copy at every step, which costs a single quest
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from itertools import pairwise
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.histories import rows_of
+from features.histories import gather, rows_of
 
 Key = TypeVar("Key", bound=np.integer)
+
+
+class Votes(NamedTuple):
+    """What a source says of n questions: parallel entries, of which those of one question and product add up.
+
+    row: int64, the question; product: int32; value: float32, positive.
+    """
+
+    row: NDArray[np.int64]
+    product: NDArray[np.int32]
+    value: NDArray[np.float32]
+
+
+_NOTHING = Votes(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
 
 
 @dataclass(frozen=True)
@@ -37,44 +52,6 @@ class Scores:
         """No candidate for anyone."""
         return Scores(np.zeros(n + 1, dtype=np.int64), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
 
-    @staticmethod
-    def summed(
-        row: NDArray[np.int64], product: NDArray[np.int32], value: NDArray[np.float32], n: int, products: int
-    ) -> Scores:
-        """From entries in any order; those of one row and product are added up, what is not positive is left out.
-
-        Sums are taken in float64 in the order given, so a row comes out the same whatever other rows there are.
-
-        Args:
-            row, product, value: parallel arrays of entries.
-            n: number of rows.
-            products: number of products.
-        """
-        if n == 1:
-            return _summed(product, value, products)
-        key = row * products + product
-        if n * products <= 16 * len(key) + 65_536:  # a table of all cells costs less than sorting the entries
-            table = np.bincount(key, weights=value, minlength=n * products)
-            cells = np.flatnonzero(table > 0)
-            total = table[cells]
-        else:
-            cells, place = np.unique(key, return_inverse=True)
-            total = np.bincount(place, weights=value, minlength=len(cells))
-            positive = total > 0
-            cells, total = cells[positive], total[positive]
-        indptr = np.searchsorted(cells, np.arange(n + 1) * products)
-        return Scores(indptr, (cells % max(products, 1)).astype(np.int32), total.astype(np.float32))
-
-    @staticmethod
-    def added(parts: Sequence[Scores], products: int) -> Scores:
-        """The sums of several, which answer the same questions; there is at least one."""
-        n = len(parts[0])
-        product = np.concatenate([part.product for part in parts])
-        value = np.concatenate([part.value for part in parts])
-        if n == 1:
-            return _summed(product, value, products)
-        return Scores.summed(np.concatenate([rows_of(part.indptr) for part in parts]), product, value, n, products)
-
     def row(self, q: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Products and values of one question."""
         span = slice(self.indptr[q], self.indptr[q + 1])
@@ -82,7 +59,7 @@ class Scores:
 
     def cells(self, n: int) -> NDArray[np.integer]:
         """Where the candidates stand in a table of n products: question · n + product, ascending."""
-        return self.product if len(self) == 1 else rows_of(self.indptr) * n + self.product
+        return cells_of(self.indptr, self.product, n)
 
     @cached_property
     def best_first(self) -> NDArray[np.int64]:
@@ -103,12 +80,10 @@ class Scores:
 
     def first(self, count: int) -> tuple[Scores, NDArray[np.int64]]:
         """The best candidates of each row, ties by code, and where they stand among all."""
-        if len(self) == 1:
-            place = highest(self.value, count)
-            return Scores(np.array([0, len(place)]), self.product[place], self.value[place]), place
-        place = np.flatnonzero(self.ranks < count)
-        indptr = place.searchsorted(self.indptr)
-        return Scores(indptr, self.product[place], self.value[place]), place
+        rows = pairwise(self.indptr.tolist())
+        places = [start + highest(self.value[start:stop], count) for start, stop in rows]
+        place = np.concatenate(places) if places else np.zeros(0, dtype=np.int64)
+        return Scores(place.searchsorted(self.indptr), self.product[place], self.value[place]), place
 
     def where(self, kept: NDArray[np.bool_]) -> Scores:
         """Some of the candidates."""
@@ -131,15 +106,15 @@ class Scores:
         return Scores(self.indptr, self.product, self.value * np.repeat(scale, lengths))
 
     @cached_property
+    def shares(self) -> NDArray[np.float32]:
+        """Scores as shares of the best of their row."""
+        return self.relative().value
+
+    @cached_property
     def best(self) -> NDArray[np.float32]:
         """The highest score of each row, float32[n]; 1 where a row is empty."""
-        if len(self) == 1:
-            return self.value.max(keepdims=True) if len(self.value) else np.ones(1, dtype=np.float32)
-        found = np.ones(len(self), dtype=np.float32)
-        full = self.indptr[1:] > self.indptr[:-1]
-        if full.any():
-            found[full] = np.maximum.reduceat(self.value, self.indptr[:-1][full])
-        return found
+        best: NDArray[np.float32] = best_of(self.value[None], self.indptr)[0]
+        return best
 
     def dense(self, products: int) -> NDArray[np.float32]:
         """float32[n, products], 0 where there is no candidate."""
@@ -148,22 +123,84 @@ class Scores:
         return table
 
 
-def scores_of(parts: Sequence[Scores], cells: NDArray[np.integer], n: int) -> NDArray[np.float32]:
-    """Scores by each of several that answer the same questions: float32[parts, cells], 0 where there are none.
+@dataclass(frozen=True)
+class Proposals:
+    """What k sources say of n questions, side by side: of all candidates that any of them proposes.
 
-    Args:
-        parts: of the same number of questions.
-        cells: question · n + product.
-        n: number of products.
+    Attributes:
+        names: of the sources.
+        indptr, product: the candidates, as of `Scores`.
+        value: float32[k, candidates], 0 where a source does not propose one.
     """
-    value = np.concatenate([part.value for part in parts]) if parts else np.zeros(0, dtype=np.float32)
-    if not len(value):
-        return np.zeros((len(parts), len(cells)), dtype=np.float32)
-    first = np.arange(len(parts)) * (len(parts[0]) * n)  # the cells of every part are numbered on
-    known = np.concatenate([part.cells(n) for part in parts]) + first.repeat([len(part.value) for part in parts])
-    sought = (first[:, None] + cells).ravel()
-    place = np.minimum(known.searchsorted(sought), len(known) - 1)
-    return np.where(known[place] == sought, value[place], np.float32(0)).reshape(len(parts), len(cells))
+
+    names: tuple[str, ...]
+    indptr: NDArray[np.int64]
+    product: NDArray[np.int32]
+    value: NDArray[np.float32]
+
+    @staticmethod
+    def of(votes: Mapping[str, Votes], n: int) -> Proposals:
+        """The sums of votes on n questions, by name.
+
+        Sums are taken in float64 in the order given, so a row comes out the same whatever other rows there are.
+        """
+        names, voters = tuple(votes), list(votes.values())
+        product = np.concatenate([_NOTHING.product, *(one.product for one in voters)])
+        width = int(product.max(initial=0)) + 1
+        keys = product if n == 1 else np.concatenate([_NOTHING.row, *(one.row for one in voters)]) * width + product
+        cells, place = distinct(keys, n * width)
+        first = np.arange(len(voters)) * len(cells)
+        place = place + first.repeat(np.array([len(one.product) for one in voters], dtype=np.int64))
+        weight = np.concatenate([_NOTHING.value, *(one.value for one in voters)])
+        value = np.bincount(place, weight, len(voters) * len(cells))
+        indptr = cells.searchsorted(np.arange(n + 1) * width)
+        product = cells if n == 1 else (cells % width).astype(np.int32)
+        return Proposals(names, indptr, product, value.astype(np.float32).reshape(len(voters), len(cells)))
+
+    def told(self, names: Sequence[str], candidates: Scores, n: int) -> NDArray[np.float32]:
+        """What some sources say of candidates: float32[names, candidates]. ``n``: number of products."""
+        known = cells_of(self.indptr, self.product, n)
+        return values_at(self.value[[self.names.index(name) for name in names]], known, candidates.cells(n))
+
+    def __getitem__(self, name: str) -> Scores:
+        """What one source proposes."""
+        found = Scores(self.indptr, self.product, self.value[self.names.index(name)])
+        return found.where(found.value > 0)
+
+    def take(self, rows: NDArray[np.int64]) -> Proposals:
+        """Of some of the questions."""
+        indptr, entries = gather(self.indptr, rows)
+        return Proposals(self.names, indptr, self.product[entries], self.value[:, entries])
+
+
+def cells_of(indptr: NDArray[np.int64], product: NDArray[np.int32], n: int) -> NDArray[np.integer]:
+    """Where candidates stand in a table of n products: question · n + product, ascending."""
+    return product if len(indptr) == 2 else rows_of(indptr) * n + product
+
+
+def best_of(values: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The highest of each row (row pointer ``indptr``) of each of k measures, float32[k, n]; 1 where none is above 0.
+
+    values: float32[k, candidates], none below 0.
+    """
+    if len(indptr) == 2:
+        found: NDArray[np.float32] = values.max(axis=1, initial=0, keepdims=True)
+    else:
+        found = np.zeros((len(values), len(indptr) - 1), dtype=np.float32)
+        full = indptr[1:] > indptr[:-1]
+        found[:, full] = np.maximum.reduceat(values, indptr[:-1][full], axis=1) if full.any() else 0
+    found[found <= 0] = 1
+    return found
+
+
+def values_at(
+    values: NDArray[np.float32], known: NDArray[np.integer], cells: NDArray[np.integer]
+) -> NDArray[np.float32]:
+    """Columns of float32[k, known] for some cells, 0 for those that are not among the known ones, which ascend."""
+    if not len(known):
+        return np.zeros((len(values), len(cells)), dtype=np.float32)
+    place = np.minimum(known.searchsorted(cells), len(known) - 1)
+    return np.where(known[place] == cells, values[:, place], np.float32(0))
 
 
 def highest(values: NDArray[np.float32], count: int) -> NDArray[np.int64]:
@@ -186,7 +223,7 @@ def distinct(keys: NDArray[Key], n: int) -> tuple[NDArray[Key], NDArray[np.integ
 
     `numpy.unique` sorts places with keys, which takes several times as long: it is for where n is very large.
     """
-    if n > 2**22 and len(keys) > _FEW:
+    if n > 2**25 and len(keys) > _FEW:
         return np.unique(keys, return_inverse=True)
     ordered = keys.copy()
     ordered.sort()
@@ -199,13 +236,3 @@ def distinct(keys: NDArray[Key], n: int) -> tuple[NDArray[Key], NDArray[np.integ
     place = np.empty(n, dtype=np.int32)  # only the cells of what was found are written and read
     place[found] = np.arange(len(found), dtype=np.int32)
     return found, place[keys]
-
-
-def _summed(product: NDArray[np.int32], value: NDArray[np.float32], products: int) -> Scores:
-    """`Scores.summed` of a single row: a table of all products would cost more than the entries."""
-    found, place = distinct(product, products)
-    total = np.bincount(place, weights=value, minlength=len(found))
-    positive = total > 0
-    if not positive.all():
-        found, total = found[positive], total[positive]
-    return Scores(np.array([0, len(found)]), found, total.astype(np.float32))

@@ -22,6 +22,7 @@ from recommender.sources.neighbours import (
     neighbours_of,
     padded,
     product_blocks,
+    rows_of_table,
     stack,
     strongest,
 )
@@ -165,18 +166,18 @@ class TextSource(NeighbourSource):
 
     def neighbours(self, products: NDArray[np.int32]) -> Neighbours:
         """See `NeighbourSource`."""
-        indptr, candidate, value = super().neighbours(products)
+        lengths, candidate, value = super().neighbours(products)
         if self.fresh is None:
-            return indptr, candidate, value
-        row = rows_of(indptr)
+            return lengths, candidate, value
+        place = np.arange(len(products))
+        row = place.repeat(lengths)
         valid = ~(self.anew[products[row]] | self.anew[candidate])
-        added, entries = gather(self.fresh.indptr, products.astype(np.int64))
-        row = np.concatenate([row[valid], rows_of(added)])
-        candidate = np.concatenate([candidate[valid], self.fresh.indices[entries]])
-        value = np.concatenate([value[valid], self.fresh.data[entries]])
+        added, others, alike = rows_of_table(self.fresh, products)
+        row = np.concatenate([row[valid], place.repeat(added)])
+        candidate = np.concatenate([candidate[valid], others])
+        value = np.concatenate([value[valid], alike])
         order = np.lexsort((candidate, row))
-        indptr = row[order].searchsorted(np.arange(len(products) + 1))
-        return indptr, candidate[order], value[order]
+        return np.bincount(row, minlength=len(products)), candidate[order], value[order]
 
     def padded(self, n: int) -> TextSource:
         """The source over n products, of which those that it does not know yet are not described."""

@@ -244,7 +244,7 @@ class TestOrdering:
         rows = [("purchase", 1, f"c{number:03}", name) for number, order in enumerate(orders) for name in order]
         log, _ = logs.log_of(rows)
         source = fit_cooccurrence(log, logs.end_of(log), config)
-        codes, values = source.score(logs.queries_of(log, anchors=[[anchor]])).row(0)
+        codes, values = logs.scores(source, logs.queries_of(log, anchors=[[anchor]])).row(0)
         return [log.products[int(codes[place])] for place in np.lexsort((codes, -values))]
 
     def test_plain_counts_put_the_bag_first(self) -> None:

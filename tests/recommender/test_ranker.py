@@ -13,6 +13,7 @@ from features.events import DAY, EventLog
 from features.histories import Histories, Ragged
 from features.vocabulary import Vocabulary
 from recommender import signals
+from recommender.blend import asked_of, blend, proposals
 from recommender.config import RecommenderConfig
 from recommender.engine import Recommender, fit
 from recommender.lessons import Block, blocks_of, lessons_of
@@ -20,7 +21,7 @@ from recommender.opinions import standings
 from recommender.queries import AsOf, Queries
 from recommender.ranker import RankerConfig
 from recommender.signals import Facts
-from recommender.sources.scores import Scores
+from recommender.sources.scores import Proposals, Scores
 from tests import logs, shops
 
 TINY = {
@@ -164,6 +165,45 @@ def test_repeats_are_ranked_by_their_own_ranker() -> None:
     assert np.mean([code in mine for row, mine in zip(lists.tolist(), had, strict=True) for code in row]) > 0.9
 
 
+@pytest.fixture(scope="module")
+def planted() -> Recommender:
+    """A shop whose ranker has something to learn from."""
+    log, catalogue = logs.encoded(*shops.planted_tastes(customers=300))
+    return fit(log, catalogue, RecommenderConfig.default(TINY), at=logs.end_of(log), placements={"recommended_for_you"})
+
+
+def candidates_of(model: Recommender) -> tuple[Queries, Scores, Proposals]:
+    """Everybody's question, the first candidates of the blend, and what sources said."""
+    config = model.placement("recommended_for_you")
+    ranker = model.rankers["next_product"]
+    queries = asked(model)
+    proposed = proposals(model.sources, asked_of(model.sources, config, ranker.asked), queries)
+    chosen, _ = blend(model.sources, config.sources, queries, proposed)[0].first(ranker.config.candidates)
+    return queries, chosen, proposed
+
+
+def test_signals_that_trees_do_not_split_on_change_no_prediction(planted: Recommender) -> None:
+    ranker = planted.rankers["next_product"]
+    queries, chosen, proposed = candidates_of(planted)
+    arguments = (queries, chosen, proposed, planted.sources, ranker.asked, ranker.config.latest, ranker.facts)
+    every, some = signals.table(*arguments), signals.table(*arguments, ranker.used)
+    assert 0 < len(ranker.used) < len(ranker.names)
+    assert not np.array_equal(every, some, equal_nan=True)
+    predicted = np.array([ranker.booster.predict(table, raw_score=True) for table in (every, some)])
+    np.testing.assert_array_equal(predicted[0], predicted[1])
+    assert np.unique(predicted).size > 1
+
+
+def test_a_signal_is_the_same_whatever_others_are_told(planted: Recommender) -> None:
+    ranker = planted.rankers["next_product"]
+    queries, chosen, proposed = candidates_of(planted)
+    arguments = (queries, chosen, proposed, planted.sources, ranker.asked, ranker.config.latest, ranker.facts)
+    every = signals.table(*arguments)
+    assert every.shape == (len(chosen.product), len(ranker.names))
+    for place, name in enumerate(ranker.names):
+        np.testing.assert_array_equal(signals.table(*arguments, frozenset([name]))[:, place], every[:, place], name)
+
+
 def visits(*, customers: int) -> pd.DataFrame:
     """Six visits of each customer, in each three products are viewed and the last of them is bought."""
     rng = np.random.default_rng(0)
@@ -286,7 +326,7 @@ def seen(at: float, *products: str) -> dict[str, np.ndarray]:
     queries = Queries(np.array([logs.day(at)]), history, Ragged.empty(1))
     codes = np.sort(catalogue.ids.codes(products))
     chosen = Scores(np.array([0, len(codes)]), codes, np.linspace(1, 0.5, len(codes)).astype(np.float32))
-    table = signals.table(queries, chosen, {}, {}, (), (), Facts.of(log, catalogue))
+    table = signals.table(queries, chosen, proposals({}, (), queries), {}, (), (), Facts.of(log, catalogue))
     order = [int(np.flatnonzero(codes == catalogue.ids.code(product))[0]) for product in products]
     return dict(zip(signals.names({}, (), ()), table[order].T, strict=True))
 
@@ -347,7 +387,7 @@ def test_signals_of_nobody() -> None:
     log, catalogue = logs.log_of(BASKET, SHELF)
     queries = Queries(np.array([logs.day(9)]), Histories.empty(1), Ragged.empty(1))
     chosen = Scores(np.array([0, 2]), np.array([0, 3], dtype=np.int32), np.ones(2, dtype=np.float32))
-    table = signals.table(queries, chosen, {}, {}, (), (), Facts.of(log, catalogue))
+    table = signals.table(queries, chosen, proposals({}, (), queries), {}, (), (), Facts.of(log, catalogue))
     assert table.shape == (2, len(signals.names({}, (), ())))
 
 
@@ -373,7 +413,7 @@ def signals_by_name(log: EventLog, catalogue: Catalogue, original: dict[str, str
     model = fit(log, catalogue, RecommenderConfig.default(TINY), at=at, placements={"recommended_for_you"})
     sources, asked_ = model.sources, ("transitions", "item_item", "two_hop", "followed", "best_sellers")
     queries = Queries(np.array([at]), model.histories.take(np.array([3])), Ragged.empty(1))
-    proposed = {name: sources[name].score(queries) for name in asked_ if name != "best_sellers"}
+    proposed = proposals(sources, asked_[:2], queries)
     n = len(catalogue)
     chosen = Scores(np.array([0, n]), np.arange(n, dtype=np.int32), np.ones(n, dtype=np.float32))
     table = signals.table(queries, chosen, proposed, sources, asked_, ("transitions",), Facts.of(log, catalogue))

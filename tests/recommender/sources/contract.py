@@ -37,12 +37,12 @@ class SourceContract(ABC):
         return logs.queries_of(shop[0], people=people, anchors=[["p003"], [], ["p004", "p007"], []])
 
     def test_proposes_something(self, shop: tuple[EventLog, Catalogue], queries: Queries) -> None:
-        assert self.fit(*shop).score(queries).value.size > 0
+        assert logs.scores(self.fit(*shop), queries).value.size > 0
 
     def test_scores_are_positive_float32_with_ascending_products(
         self, shop: tuple[EventLog, Catalogue], queries: Queries
     ) -> None:
-        scores = self.fit(*shop).score(queries)
+        scores = logs.scores(self.fit(*shop), queries)
         assert len(scores) == 4
         assert scores.value.dtype == np.float32
         assert scores.product.dtype == np.int32
@@ -53,22 +53,22 @@ class SourceContract(ABC):
 
     def test_a_row_depends_on_its_question_alone(self, shop: tuple[EventLog, Catalogue], queries: Queries) -> None:
         source = self.fit(*shop)
-        together = source.score(queries).dense(len(shop[1]))
+        together = logs.scores(source, queries).dense(len(shop[1]))
         for row in range(len(queries)):
-            alone = source.score(queries.take(np.array([row]))).dense(len(shop[1]))
+            alone = logs.scores(source, queries.take(np.array([row]))).dense(len(shop[1]))
             np.testing.assert_array_equal(alone[0], together[row])
 
     def test_fitting_twice_gives_the_same(self, shop: tuple[EventLog, Catalogue], queries: Queries) -> None:
-        first, second = (self.fit(*shop).score(queries).dense(len(shop[1])) for _ in range(2))
+        first, second = (logs.scores(self.fit(*shop), queries).dense(len(shop[1])) for _ in range(2))
         np.testing.assert_array_equal(first, second)
 
     def test_a_stranger_without_a_page_is_ordinary(self, shop: tuple[EventLog, Catalogue]) -> None:
         nobody = Queries(np.array([logs.day(400)]), Histories.empty(1), Ragged.empty(1))
-        assert len(self.fit(*shop).score(nobody)) == 1
+        assert len(logs.scores(self.fit(*shop), nobody)) == 1
 
     def test_every_proposal_has_a_reason(self, shop: tuple[EventLog, Catalogue], queries: Queries) -> None:
         source = self.fit(*shop)
-        scores = source.score(queries)
+        scores = logs.scores(source, queries)
         for row in range(len(queries)):
             proposed, _ = scores.row(row)
             reasons = source.reasons(queries, row, proposed)
@@ -80,7 +80,7 @@ class SourceContract(ABC):
         log, catalogue = logs.encoded(events)  # type: ignore[arg-type]  # parametrize hides the type
         source = self.fit(log, catalogue)
         everyone = list(log.people)
-        scores = source.score(logs.queries_of(log, people=everyone))
+        scores = logs.scores(source, logs.queries_of(log, people=everyone))
         assert len(scores) == len(everyone)
 
     def test_more_products_change_no_score_of_the_others(
@@ -91,14 +91,14 @@ class SourceContract(ABC):
         ids = GrownVocabulary(catalogue.ids, ["b", "a"])
         more, _ = laid_over(catalogue, ids, {})
         grown = source.grown(Growth(catalogue, more, {}))
-        scores, before = grown.score(queries), source.score(queries)
+        scores, before = logs.scores(grown, queries), logs.scores(source, queries)
         np.testing.assert_array_equal(scores.dense(len(more))[:, : len(catalogue)], before.dense(len(catalogue)))
         proposed, _ = scores.row(0)
         assert len(grown.reasons(queries, 0, proposed)) == len(proposed)
         asked = Queries(queries.at, queries.history, Ragged.of([[len(catalogue)]] * len(queries)))
-        assert len(grown.score(asked)) == len(queries)
+        assert len(logs.scores(grown, asked)) == len(queries)
 
     def test_more_events_than_products_of_nobody(self, shop: tuple[EventLog, Catalogue], queries: Queries) -> None:
         log, catalogue = shop
         silent = replace(log, product=np.full(len(log), -1, dtype=np.int32))
-        assert len(self.fit(silent, catalogue).score(queries)) == 4
+        assert len(logs.scores(self.fit(silent, catalogue), queries)) == 4

@@ -7,25 +7,27 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from features.catalogue import Catalogue
 from features.events import EventLog
 from features.histories import Histories, Ragged
+from recommender.opinions import opinions
 from recommender.queries import Queries
 from recommender.sources import als, cooccurrence, item_item, ranking, repurchase, text, transitions
 from recommender.sources.base import Source
 from recommender.sources.neighbours import neighbours_of, product_blocks, strongest
 from recommender.sources.own_history import OwnHistoryConfig, OwnHistorySource
 from recommender.sources.profile import profile
-from recommender.sources.scores import Scores, scores_of
+from recommender.sources.scores import Proposals, Scores, Votes
 from tests import logs, shops
 from tests.recommender.sources.contract import SourceContract
 
 
 def order_of(source: Source, queries: Queries, log: EventLog, row: int = 0) -> list[str]:
     """Ids proposed, best first, ties by id."""
-    codes, values = source.score(queries).row(row)
+    codes, values = logs.scores(source, queries).row(row)
     return [log.products[int(codes[place])] for place in np.lexsort((codes, -values))]
 
 
@@ -255,7 +257,7 @@ class TestRepurchase(SourceContract):
         log, catalogue = logs.encoded(shops.staples())
         queries = logs.queries_of(log, people=["c003"])
         day, month = (
-            repurchase.fit(log, catalogue, repurchase.RepurchaseConfig(window_days=days)).score(queries).dense(2)
+            logs.scores(repurchase.fit(log, catalogue, repurchase.RepurchaseConfig(window_days=days)), queries).dense(2)
             for days in (1, 30)
         )
         assert (day <= month).all()
@@ -354,7 +356,7 @@ def test_lines_of_an_order_and_runs_of_one_product_are_one_step() -> None:
 def test_the_page_is_the_newest_step() -> None:
     log, _ = logs.log_of([("view", 1, "a", "x"), ("view", 2, "a", "y"), ("view", 2.5, "b", "z")])
     taste = profile(logs.queries_of(log, people=["a", "b"], anchors=[["z"], []]), decay=0.5, steps=5)
-    weights = Scores.summed(taste.row, taste.product, taste.weight, 2, 3).dense(3)
+    weights = summed(taste.row, taste.product, taste.weight, 2).dense(3)
     x, y, z = (log.products.code(name) for name in "xyz")
     assert weights[0, [z, y, x]].tolist() == [1, 0.5, 0.25]
     assert weights[1, z] == 1
@@ -395,17 +397,22 @@ def test_an_empty_row_of_anchors_is_no_profile() -> None:
     assert len(profile(queries, decay=0.5, steps=3)[0]) == 0
 
 
+def summed(row: NDArray[np.int64], product: NDArray[np.int32], value: NDArray[np.float32], n: int) -> Scores:
+    """The sums of votes on n questions."""
+    return Proposals.of({"it": Votes(row, product, value)}, n)["it"]
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(1, 40_000), st.integers(0, 60))
 @settings(max_examples=60, deadline=None)
 def test_sums_do_not_depend_on_how_they_are_taken(seed: int, n: int, products: int, entries: int) -> None:
     rng = np.random.default_rng(seed)
     row, product = rng.integers(n, size=entries), rng.integers(products, size=entries).astype(np.int32)
     value = rng.normal(size=entries).astype(np.float32)
-    together = Scores.summed(row, product, value, n, products)
+    together = summed(row, product, value, n)
     assert (together.value > 0).all()
     for q in range(n):
         mine = row == q
-        alone = Scores.summed(row[mine] * 0, product[mine], value[mine], 1, products)
+        alone = summed(row[mine] * 0, product[mine], value[mine], 1)
         np.testing.assert_array_equal(alone.product, together.row(q)[0])
         np.testing.assert_array_equal(alone.value, together.row(q)[1])
     if entries:
@@ -425,15 +432,26 @@ def test_the_first_of_a_row_do_not_depend_on_other_rows(seed: int, size: int, co
     assert together.row(0)[0].tolist() == alone.product.tolist()
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 50))
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 50), st.integers(0, 3))
 @settings(max_examples=50, deadline=None)
-def test_scores_are_found_in_several_at_once(seed: int, n: int, products: int) -> None:
+def test_what_several_say_is_told_of_any_candidates(seed: int, n: int, products: int, sources: int) -> None:
     rng = np.random.default_rng(seed)
-    tables = [rng.integers(0, 3, (n, products)).astype(np.float32) for _ in range(3)]
-    parts = []
-    for table in tables:
+    tables = {f"{place}": rng.integers(0, 3, (n, products)).astype(np.float32) for place in range(sources)}
+    votes = {}
+    for name, table in tables.items():
         row, product = np.nonzero(table)
-        parts.append(Scores.summed(row, product.astype(np.int32), table[row, product], n, products))
-    cells = rng.integers(n * products, size=20)
-    expected = [table.ravel()[cells] for table in tables]
-    np.testing.assert_array_equal(scores_of(parts, cells, products), expected)
+        order = rng.permutation(len(row))
+        votes[name] = Votes(row[order], product[order].astype(np.int32), table[row, product][order])
+    found = Proposals.of(votes, n)
+    for name, table in tables.items():
+        np.testing.assert_array_equal(found[name].dense(products), table)
+    asked = rng.random((n, products)) < 0.5
+    row, product = np.nonzero(asked)
+    indptr = np.searchsorted(row, np.arange(n + 1))
+    chosen = Scores(indptr, product.astype(np.int32), np.ones(len(row), dtype=np.float32))
+    told = found.told(list(tables), chosen, products)
+    np.testing.assert_array_equal(told, np.reshape([table[asked] for table in tables.values()], (sources, len(row))))
+    np.testing.assert_array_equal(opinions(list(votes.values()), chosen, products), told)
+    some = rng.integers(n, size=2)
+    for name, table in tables.items():
+        np.testing.assert_array_equal(found.take(some)[name].dense(products), table[some])
