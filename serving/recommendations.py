@@ -27,6 +27,7 @@ from recommender.live_shop import Basis
 from serving.access import Access
 from serving.bodies import read_body
 from serving.champion import Answers, Champion, Loaded
+from serving.journal import Journal
 from serving.metrics import Metrics
 from serving.problems import (
     FILTER,
@@ -72,7 +73,7 @@ class Recommendations:
         new_id: Callable[[], str],
     ) -> None:
         self._champion = champion
-        self._decisions = decisions
+        self._journal = Journal(decisions)
         self._access = access
         self._metrics = metrics
         self._body_limit = body_limit
@@ -94,7 +95,7 @@ class Recommendations:
         at = now if body.at is None else (body.at - _EPOCH) // _MICROSECOND
         asked = Asked(shopper, blocks, at, body.explain)
         try:
-            return self._answer(begun, asked, now, keep=not body.dry_run)
+            return await self._answer(begun, asked, now, keep=not body.dry_run)
         except UnknownPlacement as error:
             place = next(i for i, block in enumerate(blocks) if block.placement == error.name)
             fault = {"pointer": pointer("blocks", place, "placement"), "detail": str(error)}
@@ -121,14 +122,14 @@ class Recommendations:
         )
         now = self._clock()
         try:
-            return self._answer(begun, Asked(shopper, [block], now), now, keep=True)
+            return await self._answer(begun, Asked(shopper, [block], now), now, keep=True)
         except UnknownPlacement as error:
             raise ProblemError(UNKNOWN_PLACEMENT, str(error)) from None
         except FilterError as error:
             fault = {"parameter": "filter", "detail": error.message}
             raise ProblemError(FILTER, error.message, position=error.position, errors=[fault]) from None
 
-    def _answer(self, begun: float, asked: Asked, now: int, *, keep: bool) -> Response:
+    async def _answer(self, begun: float, asked: Asked, now: int, *, keep: bool) -> Response:
         """Answer, keep the decision, send.
 
         Args:
@@ -153,7 +154,7 @@ class Recommendations:
                 decision_id, asked, blocks, answer, made_at=now, basis=basis, model=model, rules=loaded.rules
             )
             try:
-                self._decisions.write(decision)
+                await self._journal.keep(decision)
             except StoreError:  # the page gets its list all the same
                 log.exception("decision %s could not be kept", decision_id)
                 self._metrics.decision_lost()

@@ -476,11 +476,11 @@ ERASED: Final = "erased"
 class DecisionStore(Protocol):
     """The log of decisions. Calls may be made from any thread and several processes."""
 
-    def write(self, decision: Decision) -> None:
-        """Keep a decision: it survives the death of the process at once, and that of the machine within a second.
+    def write(self, *decisions: Decision) -> None:
+        """Keep decisions: they survive the death of the process at once, and that of the machine within a second.
 
         Raises:
-            StoreError: it could not be kept.
+            StoreError: none of them was kept.
         """
         ...
 

@@ -37,12 +37,17 @@ class MemoryDecisions:
         self._keys: dict[int, str] = {}
         self._budgets: dict[tuple[str, str], tuple[float, int]] = {}  # what is used, and since when
 
-    def write(self, decision: Decision) -> None:
+    def write(self, *decisions: Decision) -> None:
         with self._lock:
-            if decision.id in self._decisions:
-                raise StoreError(f"there is a decision {decision.id} already")
-            self._last += 1
-            self._decisions[decision.id] = self._last, decision
+            self._check_new([decision.id for decision in decisions])
+            for decision in decisions:
+                self._last += 1
+                self._decisions[decision.id] = self._last, decision
+
+    def _check_new(self, ids: Sequence[str]) -> None:
+        for place, identifier in enumerate(ids):
+            if identifier in self._decisions or identifier in ids[:place]:
+                raise StoreError(f"there is a decision {identifier} already")
 
     def standing(self, who: Sequence[int], *, since: int) -> Standing:
         with self._lock:
@@ -57,10 +62,7 @@ class MemoryDecisions:
 
     def reserve(self, reservations: Sequence[Reservation]) -> list[bool]:
         with self._lock:
-            ids = [one.decision.id for one in reservations]
-            for place, identifier in enumerate(ids):
-                if identifier in self._decisions or identifier in ids[:place]:
-                    raise StoreError(f"there is a decision {identifier} already")
+            self._check_new([one.decision.id for one in reservations])
             return [self._reserve(one) for one in reservations]
 
     def _reserve(self, one: Reservation) -> bool:

@@ -98,8 +98,13 @@ class SqliteDecisions:
         self._texts: set[str] = set()
         self._dirty = False
 
-    def write(self, decision: Decision) -> None:
-        self._database.write(INSERT, _row(decision))
+    def write(self, *decisions: Decision) -> None:
+        rows = [_row(decision) for decision in decisions]
+        if len(rows) == 1:
+            self._database.write(INSERT, rows[0])
+        else:
+            with self._database.writing() as connection:
+                connection.executemany(INSERT, rows)
         self._dirty = True
 
     def standing(self, who: Sequence[int], *, since: int) -> Standing:

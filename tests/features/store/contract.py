@@ -752,6 +752,16 @@ class DecisionStoreContract:
             store.write(decision("d", at=2))
         assert store.read("d") == decision("d", at=1)
 
+    def test_decisions_written_together_are_all_kept_or_none(self, store: DecisionStore) -> None:
+        store.write(decision("b"), decision("a"), decision("c"))
+        assert _ids(store) == ["b", "a", "c"]
+        for again in ([decision("d"), decision("a")], [decision("d"), decision("d")]):
+            with pytest.raises(StoreError, match="already"):
+                store.write(*again)
+        assert _ids(store) == ["b", "a", "c"]
+        assert store.read("c") == decision("c")
+        assert store.read("d") is None
+
     def test_ids_are_paged_in_order(self, store: DecisionStore) -> None:
         for name in "cab":
             store.write(decision(name))
