@@ -87,6 +87,8 @@ class Answerer:
         self._new = lru_cache(maxsize=16)(lambda day, days: newcomers(catalogue, histories, day, days))
         self._worth = lru_cache(maxsize=16)(lambda weight: worth(catalogue, weight))
         self._shelf = Shelf(catalogue.text("item_group_id").codes, catalogue.text("category").codes)
+        variant = self._shelf.variant
+        self._variants = lru_cache(maxsize=20_000)(lambda group: np.flatnonzero(variant == group))
         rankings = [name for name, source in recommender.sources.items() if isinstance(source, RankingSource)]
         self._personal = {
             name
@@ -379,8 +381,8 @@ class Answerer:
 
     def _category_of(self, anchors: Codes) -> str | None:
         """The category of the first anchor that has one."""
-        known = [code for code in self._shelf.category[anchors] if code >= 0] if len(anchors) else []
-        return self.recommender.catalogue.text("category").values[int(known[0])] if known else None
+        known = [code for code in self._shelf.category[anchors].tolist() if code >= 0] if len(anchors) else []
+        return self.recommender.catalogue.text("category").values[known[0]] if known else None
 
     # What may be shown
 
@@ -410,7 +412,7 @@ class Answerer:
         if not len(anchors):
             return _NOTHING
         groups = set(self._shelf.variant[anchors].tolist()) - {-1}
-        found: list[NDArray[Any]] = [np.flatnonzero(self._shelf.variant == group) for group in groups]
+        found: list[NDArray[Any]] = [self._variants(group) for group in groups]
         text = self.recommender.sources.get("text")
         if config.substitutes == "drop" and isinstance(text, NeighbourSource):
             found += [text.nearer(anchor, self.recommender.config.substitute_similarity) for anchor in anchors.tolist()]

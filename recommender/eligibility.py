@@ -17,7 +17,13 @@ Candidates = tuple[NDArray[np.int32], NDArray[np.float32]]
 
 
 class Funnel:
-    """Candidates on their way to a list. codes: int32, scores: float32, of equal length; products: all there are."""
+    """Candidates on their way to a list.
+
+    Args:
+        codes: int32, ascending.
+        scores: float32, of equal length.
+        products: how many there are in all.
+    """
 
     def __init__(self, codes: NDArray[np.int32], scores: NDArray[np.float32], products: int) -> None:
         self.codes, self.scores, self._products = codes, scores, products
@@ -43,12 +49,17 @@ class Funnel:
 
     def drop(self, step: str, codes: NDArray[np.int32]) -> None:
         """Drop some products."""
-        if len(codes) == 0:
+        if len(codes) == 0 or len(self.codes) == 0:
             self.step(step, len(self.codes))
-            return
-        staying = np.ones(self._products, dtype=np.bool_)
-        staying[codes] = False
-        self.keep(step, staying[self.codes])
+        elif len(codes) < len(self.codes):
+            place = np.minimum(self.codes.searchsorted(codes), len(self.codes) - 1)
+            staying = np.ones(len(self.codes), dtype=np.bool_)
+            staying[place[self.codes[place] == codes]] = False
+            self.keep(step, staying)
+        else:
+            wanted = np.ones(self._products, dtype=np.bool_)
+            wanted[codes] = False
+            self.keep(step, wanted[self.codes])
 
 
 class _Available(NamedTuple):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from features.catalogue import Catalogue, Column, Text, Time
 from features.events import DAY
 from features.vocabulary import Vocabulary
-from recommender.eligibility import MaskCache
+from recommender.eligibility import Funnel, MaskCache
 
 
 def test_what_may_be_shown_is_remembered_until_another_product_has_its_first_day() -> None:
@@ -28,3 +30,12 @@ def test_without_first_days_the_same_may_be_shown_at_any_time() -> None:
     masks = MaskCache(Catalogue(Vocabulary("ab"), {}))
     assert masks.available(0).tolist() == [True, True]
     assert masks.available(0) is masks.available(2**62)
+
+
+@given(st.sets(st.integers(0, 19)), st.lists(st.integers(0, 19)))
+def test_what_is_dropped_is_gone_and_nothing_else(candidates: set[int], dropped: list[int]) -> None:
+    codes = np.array(sorted(candidates), dtype=np.int32)
+    funnel = Funnel(codes, codes.astype(np.float32), 20)
+    funnel.drop("excluded", np.array(dropped, dtype=np.int32))
+    assert funnel.codes.tolist() == funnel.scores.tolist() == sorted(candidates - set(dropped))
+    assert funnel.steps[-1] == ("excluded", len(candidates), len(funnel.codes))
