@@ -40,7 +40,7 @@ def opinions(votes: Sequence[Votes], chosen: Scores, products: int) -> Floats:
     cells = chosen.cells(products)
     known = np.zeros(len(chosen) * products, dtype=np.bool_)
     known[cells] = True
-    hit = np.flatnonzero(known[proposed])
+    hit = np.flatnonzero(known.take(proposed))  # indexing by int32 is slow
     voter = np.cumsum([len(one.product) for one in votes]).searchsorted(hit, side="right")
     value = np.concatenate([one.value for one in votes])[hit]
     place = voter * width + cells.searchsorted(proposed[hit])

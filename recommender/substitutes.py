@@ -19,7 +19,7 @@ def replacements(anchors: Ragged, variant: NDArray[np.int32], text: NeighbourSou
         similarity: cosine from which on products replace each other.
     """
     row, product = rows_of(anchors.indptr), anchors.values
-    indptr, other, weight = text.neighbours(product)
+    lengths, other, weight = text.neighbours(product)
     alike = weight >= similarity
     varied = np.flatnonzero(variant >= 0)
     varied = varied[np.argsort(variant[varied], kind="stable")]
@@ -27,7 +27,7 @@ def replacements(anchors: Ragged, variant: NDArray[np.int32], text: NeighbourSou
     first = np.where(group < 0, 0, np.searchsorted(variant[varied], group, side="left"))
     many = np.where(group < 0, 0, np.searchsorted(variant[varied], group, side="right") - first)
     entry = np.repeat(first - np.cumsum(many) + many, many) + np.arange(many.sum())
-    rows = np.concatenate([np.repeat(row, np.diff(indptr))[alike], np.repeat(row, many)])
+    rows = np.concatenate([np.repeat(row, lengths)[alike], np.repeat(row, many)])
     found = np.concatenate([other[alike], varied[entry]]).astype(np.int32)
     order = np.argsort(rows, kind="stable")
     return Ragged(np.searchsorted(rows[order], np.arange(len(anchors) + 1)), found[order])

@@ -154,7 +154,7 @@ class NeighbourSource:
         lengths, candidate, strength = self.neighbours(taste)
         sought = np.zeros(self.table.shape[0], dtype=np.bool_)
         sought[products] = True
-        hit = np.flatnonzero(sought[candidate])
+        hit = np.flatnonzero(sought.take(candidate))
         speaker = lengths.cumsum().searchsorted(hit, side="right")
         loudest: dict[int, tuple[float, int]] = {}
         spoken = (candidate[hit], strength[hit] * weights[speaker], taste[speaker])

@@ -221,7 +221,8 @@ _FEW = 100
 def distinct(keys: NDArray[Key], n: int) -> tuple[NDArray[Key], NDArray[np.integer]]:
     """The distinct ones of keys of 0 … n − 1, ascending, and the place of each key among them.
 
-    `numpy.unique` sorts places with keys, which takes several times as long: it is for where n is very large.
+    `numpy.unique` sorts places with keys, which takes several times as long: it is for where n is very large. What is
+    looked up by int32 is taken: indexing by it is slow.
     """
     if n > 2**25 and len(keys) > _FEW:
         return np.unique(keys, return_inverse=True)
@@ -230,9 +231,9 @@ def distinct(keys: NDArray[Key], n: int) -> tuple[NDArray[Key], NDArray[np.integ
     fresh = np.empty(len(ordered), dtype=np.bool_)
     fresh[:1] = True
     np.not_equal(ordered[1:], ordered[:-1], out=fresh[1:])
-    found = ordered[fresh]
+    found = ordered.compress(fresh)
     if len(keys) <= _FEW:
         return found, found.searchsorted(keys)
     place = np.empty(n, dtype=np.int32)  # only the cells of what was found are written and read
-    place[found] = np.arange(len(found), dtype=np.int32)
-    return found, place[keys]
+    place[found.astype(np.int64)] = np.arange(len(found), dtype=np.int32)
+    return found, place.take(keys)
