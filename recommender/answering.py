@@ -32,7 +32,7 @@ from recommender.sources.base import Reason, Source
 from recommender.sources.neighbours import NeighbourSource
 from recommender.sources.ranking import RankingSource
 from recommender.sources.repurchase import RepurchaseSource
-from recommender.sources.scores import Scores
+from recommender.sources.scores import Proposals, Scores
 
 Codes = NDArray[np.int32]
 
@@ -65,7 +65,7 @@ class _Draft:
     request: BlockRequest
     config: PlacementConfig
     query: Queries
-    parts: dict[str, Scores]
+    parts: Proposals
     anchors: Codes
     steps: list[tuple[str, int, int]]
     picks: list[Pick]
@@ -364,7 +364,9 @@ class Answerer:
             return block
         # A catalogue without categories and brands has no groups to show: products, then.
         picks = self._plainly(request, self._plain, at, taken)
-        items = self._items(picks, Queries(np.array([at]), history, Ragged.empty(1)), {}, explain=explain)
+        items = self._items(
+            picks, Queries(np.array([at]), history, Ragged.empty(1)), Proposals.of({}, 1), explain=explain
+        )
         return Block(request.placement, items, [*block.funnel, ("fallback", 0, len(items))])
 
     # What a request is about
@@ -424,7 +426,7 @@ class Answerer:
         self,
         codes: Codes,
         scores: NDArray[np.float32],
-        parts: dict[str, Scores],
+        parts: Proposals,
         count: int,
         config: PlacementConfig,
     ) -> list[Pick]:
@@ -434,7 +436,7 @@ class Answerer:
         names = list(parts)
         loudest = [0] * len(codes)
         if len(names) > 1:
-            loudest = shares(parts, codes, len(self.recommender.catalogue)).argmax(axis=0).tolist()
+            loudest = shares(parts, codes).argmax(axis=0).tolist()
         return [
             Pick(code, score, names[source])
             for code, score, source in zip(codes.tolist(), scores.tolist(), loudest, strict=True)
@@ -452,7 +454,7 @@ class Answerer:
 
     # What is told
 
-    def _items(self, picks: list[Pick], query: Queries, parts: dict[str, Scores], *, explain: bool) -> list[Item]:
+    def _items(self, picks: list[Pick], query: Queries, parts: Proposals, *, explain: bool) -> list[Item]:
         reasons: dict[int, Reason] = {}
         for name in {pick.source for pick in picks}:
             listed = [pick.code for pick in picks if pick.source == name]
@@ -461,7 +463,7 @@ class Answerer:
         items = [self._item(rank, pick, reasons[pick.code]) for rank, pick in enumerate(picks, start=1)]
         if explain and parts:
             codes = np.array([pick.code for pick in picks], dtype=np.int32)
-            given = shares(parts, codes, len(self.recommender.catalogue)).T.tolist()
+            given = shares(parts, codes).T.tolist()
             for item, scores in zip(items, given, strict=True):
                 item.extra["scores"] = dict(zip(parts, scores, strict=True))
         return items

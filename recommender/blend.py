@@ -24,37 +24,47 @@ def asked_of(sources: Mapping[str, Source], placement: PlacementConfig, others: 
 
 def proposals(sources: Mapping[str, Source], names: Iterable[str], queries: Queries) -> Proposals:
     """What each of some sources says of each question."""
-    return Proposals.of({name: sources[name].votes(queries) for name in names}, len(queries))
+    # A sum of floats depends on its order, a configuration must not.
+    return Proposals.of({name: sources[name].votes(queries) for name in sorted(names)}, len(queries))
 
 
 def blend(
     sources: Mapping[str, Source], weights: Mapping[str, float], queries: Queries, proposed: Proposals
-) -> tuple[Scores, dict[str, Scores]]:
-    """The weighted sum of relative scores, and what each source gave to it. Rankings count less as they age.
+) -> tuple[Scores, Proposals]:
+    """The weighted sum of relative scores, and what each source gave to each candidate of it.
 
-    ``proposed`` holds what at least the weighted sources say. What they gave is told of all candidates of the sum, 0
-    where a source does not propose one.
+    ``proposed`` holds what at least the weighted sources say. Rankings count less as they age.
     """
-    n, names = len(queries), sorted(weights)  # a sum of floats depends on its order, a configuration must not
-    said = proposed.value[[proposed.names.index(name) for name in names]]
-    weight = np.array([weights[name] for name in names], dtype=np.float32)[:, None].repeat(n, axis=1)
-    for place, name in enumerate(names):
-        source = sources[name]
-        if isinstance(source, RankingSource) and len(names) > 1:
-            weight[place] *= source.relevance(queries)
-    scale = weight / best_of(said, proposed.indptr)
-    said *= scale if n == 1 else scale.repeat(proposed.indptr[1:] - proposed.indptr[:-1], axis=1)
-    total = Scores(proposed.indptr, proposed.product, said.sum(axis=0, dtype=np.float64).astype(np.float32))
+    names, indptr = tuple(sorted(weights)), proposed.indptr
+    said = proposed.value
+    if names != proposed.names:
+        said = said[[proposed.names.index(name) for name in names]]
+    weight = np.array([weights[name] for name in names], dtype=np.float32)[:, None]
+    if len(names) > 1:
+        weight = weight * relevance([sources[name] for name in names], queries.at)
+    scale = weight / best_of(said, indptr)
+    given = said * (scale if len(queries) == 1 else scale.repeat(indptr[1:] - indptr[:-1], axis=1))
+    total = Scores(indptr, proposed.product, given.sum(axis=0, dtype=np.float64).astype(np.float32))
     kept = total.value > 0
     if not kept.all():
-        total, said = total.where(kept), said[:, kept]
-    return total, {name: Scores(total.indptr, total.product, part) for name, part in zip(names, said, strict=True)}
+        total, given = total.where(kept), given[:, kept]
+    return total, Proposals(names, total.indptr, total.product, given)
 
 
-def shares(parts: Mapping[str, Scores], products: NDArray[np.int32], n: int) -> NDArray[np.float32]:
-    """What each source gave to the scores of some of n products, of a single question: float32[sources, products]."""
-    known = next(iter(parts.values()), Scores.none(1)).cells(n)
-    return values_at(np.array([part.value for part in parts.values()]), known, products)
+def relevance(sources: Sequence[Source], at: NDArray[np.int64]) -> NDArray[np.float32]:
+    """How much sources say at some moments: float32[sources, moments], 1 at their own moment and of what is no ranking.
+
+    Last week's best sellers say little of what sold a year before, nor will they of what sells in a year.
+    """
+    aging = [(one.at, one.half_life) if isinstance(one, RankingSource) else (0, np.inf) for one in sources]
+    moment, half_life = np.array([one for one, _ in aging]), np.array([each for _, each in aging])
+    said: NDArray[np.float64] = np.exp2(-np.abs(at - moment[:, None]) / half_life[:, None])
+    return said.astype(np.float32)
+
+
+def shares(given: Proposals, products: NDArray[np.int32]) -> NDArray[np.float32]:
+    """What each source gave to the scores of some products, of a single question: float32[sources, products]."""
+    return values_at(given.value, given.product, products)
 
 
 def as_seen(queries: Queries, config: PlacementConfig) -> Queries:

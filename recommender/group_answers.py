@@ -53,7 +53,7 @@ def groups_block(
     order = np.lexsort((funnel.codes, -funnel.scores))[: request.count]
     funnel.steps.append(("count", len(funnel.codes), len(order)))
     codes, names = funnel.codes[order], list(parts)
-    loudest = shares(parts, codes, len(groups.ids)).argmax(axis=0)
+    loudest = shares(parts, codes).argmax(axis=0)
     chosen = [
         (code, score, names[source], 0)
         for code, score, source in zip(codes.tolist(), funnel.scores[order].tolist(), loudest.tolist(), strict=True)
@@ -72,7 +72,7 @@ def groups_block(
             if "product" in reason:
                 reason["kind"], reason["id"] = groups.name(reason.pop("product"))
         kind, name = groups.name(code)
-        given = shares(parts, np.array([code], dtype=np.int32), len(groups.ids))[:, 0].tolist()
+        given = shares(parts, np.array([code], dtype=np.int32))[:, 0].tolist()
         extra = {"scores": dict(zip(parts, given, strict=True))} if explain else {}
         items.append(Item(kind, name, rank, score, 1.0, source, level, reasons, None, extra))
     return Block(request.placement, items, funnel.steps)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from recommender.queries import Queries
 from recommender.sources.neighbours import NeighbourSource
 from recommender.sources.profile import recent
-from recommender.sources.scores import Scores, Votes, best_of
+from recommender.sources.scores import Runs, Scores, Votes, best_of
 
 Floats = NDArray[np.float32]
 
@@ -31,20 +31,15 @@ def opinions(votes: Sequence[Votes], chosen: Scores, products: int) -> Floats:
         chosen: candidates, n rows.
         products: number of products.
     """
-    width = len(chosen.product)
-    if not votes:
-        return np.zeros((0, width), dtype=np.float32)
-    proposed = np.concatenate([one.product for one in votes])
-    if len(chosen) > 1:
-        proposed = np.concatenate([one.row for one in votes]) * products + proposed
-    cells = chosen.cells(products)
-    known = np.zeros(len(chosen) * products, dtype=np.bool_)
+    runs, n, width = Runs.of(votes), len(chosen), len(chosen.product)
+    keys, cells = runs.keys(n, products), chosen.cells(products)
+    known = np.zeros(n * products, dtype=np.bool_)
     known[cells] = True
-    hit = np.flatnonzero(known.take(proposed))  # indexing by int32 is slow
-    voter = np.cumsum([len(one.product) for one in votes]).searchsorted(hit, side="right")
-    value = np.concatenate([one.value for one in votes])[hit]
-    place = voter * width + cells.searchsorted(proposed[hit])
-    return np.bincount(place, value, len(votes) * width).astype(np.float32).reshape(len(votes), width)
+    hit = np.flatnonzero(known.take(keys))  # indexing by int32 is slow
+    run = runs.length.cumsum().searchsorted(hit, side="right")
+    place = runs.voter[run] * width + cells.searchsorted(keys[hit])
+    total = np.bincount(place, runs.value[hit] * runs.weight[run], len(votes) * width)
+    return total.astype(np.float32).reshape(len(votes), width)
 
 
 def standings(scores: Floats, indptr: NDArray[np.int64]) -> tuple[Floats, Floats]:

@@ -14,7 +14,7 @@ from features.histories import rows_of
 from recommender.queries import Queries
 from recommender.sources.base import Growth, Reason
 from recommender.sources.profile import profile
-from recommender.sources.scores import Votes
+from recommender.sources.scores import Runs, Votes
 
 
 def strongest(matrix: csr_array, k: int) -> csr_array:
@@ -83,16 +83,15 @@ def neighbours_of(left: csr_array, right: csr_array, k: int) -> csr_array:
     return stack(blocks, (n, n))
 
 
-#: Rows of neighbours, one behind the other: how long each is, codes ascending within a row, weights.
-Neighbours = tuple[NDArray[np.integer], NDArray[np.int32], NDArray[np.float32]]
+#: Neighbours of each of some products: codes, ascending, and weights.
+Neighbours = tuple[list[NDArray[np.int32]], list[NDArray[np.float32]]]
 
 
 def rows_of_table(table: csr_array, rows: NDArray[np.integer]) -> Neighbours:
-    """Some rows of a table. They are copied whole, which is quicker than entry by entry."""
-    start, stop = table.indptr[rows], table.indptr[rows + 1]
-    spans = [slice(*ends) for ends in zip(start.tolist(), stop.tolist(), strict=True)] or [slice(0)]
-    column = np.concatenate([table.indices[span] for span in spans])
-    return stop - start, column, np.concatenate([table.data[span] for span in spans])
+    """Some rows of a table, not copied."""
+    ends = zip(table.indptr[rows].tolist(), table.indptr[rows + 1].tolist(), strict=True)
+    spans = [slice(*span) for span in ends]
+    return [table.indices[span] for span in spans], [table.data[span] for span in spans]
 
 
 def padded(table: csr_array, n: int) -> csr_array:
@@ -126,11 +125,10 @@ class NeighbourSource:
 
     def votes_of(self, row: NDArray[np.int64], product: NDArray[np.int32], weight: NDArray[np.float32]) -> Votes:
         """What it proposes to tastes, parallel entries of question, product and weight."""
-        lengths, candidate, value = self.neighbours(product)
-        return Votes(row.repeat(lengths), candidate, value * weight.repeat(lengths))
+        return Votes(row, weight, *self.neighbours(product))
 
     def neighbours(self, products: NDArray[np.int32]) -> Neighbours:
-        """The neighbours of some products."""
+        """The neighbours of each of some products."""
         return rows_of_table(self.table, products)
 
     def entries(self, product: int, others: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -144,20 +142,20 @@ class NeighbourSource:
 
     def nearer(self, product: int, weight: float) -> NDArray[np.int32]:
         """The neighbours of a product of at least some weight."""
-        _, others, weights = self.neighbours(np.array([product], dtype=np.int32))
+        [others], [weights] = self.neighbours(np.array([product], dtype=np.int32))
         return np.asarray(others[weights >= weight])
 
     def reasons(self, queries: Queries, row: int, products: NDArray[np.int32]) -> list[Reason]:
         """The product of the shopper's profile that speaks loudest for each, the first among equals."""
         one = queries if len(queries) == 1 else queries.take(np.array([row]))
-        _, taste, weights = profile(one, decay=self.decay, steps=self.steps)
-        lengths, candidate, strength = self.neighbours(taste)
+        runs = Runs.of([self.votes(one)])
+        taste = profile(one, decay=self.decay, steps=self.steps).product
         sought = np.zeros(self.table.shape[0], dtype=np.bool_)
         sought[products] = True
-        hit = np.flatnonzero(sought.take(candidate))
-        speaker = lengths.cumsum().searchsorted(hit, side="right")
+        hit = np.flatnonzero(sought.take(runs.product))
+        speaker = runs.length.cumsum().searchsorted(hit, side="right")
+        spoken = (runs.product[hit], runs.value[hit] * runs.weight[speaker], taste[speaker])
         loudest: dict[int, tuple[float, int]] = {}
-        spoken = (candidate[hit], strength[hit] * weights[speaker], taste[speaker])
         for product, loud, by in zip(*(column.tolist() for column in spoken), strict=True):
             if loud > loudest.get(product, (0.0, -1))[0]:
                 loudest[product] = (loud, by)

@@ -43,11 +43,11 @@ class OwnHistorySource:
             kept = np.flatnonzero(~self._bought_since(queries.history))
             row, product, back = row[kept], product[kept], back[kept]
         if self.config.rank_by == "frequency":
-            return Votes(row, product, np.power(self.config.decay, back).astype(np.float32))
+            return Votes.of(row, product, np.power(self.config.decay, back).astype(np.float32), len(queries))
         cells, place = distinct(row * self.products + product, len(queries) * self.products)
         last = np.empty(len(cells), dtype=np.int64)
         last[place] = np.arange(len(place))  # written last stays
-        return Votes(row[last], product[last], (1 / (1 + back[last])).astype(np.float32))
+        return Votes.of(row[last], product[last], (1 / (1 + back[last])).astype(np.float32), len(queries))
 
     def _bought_since(self, history: Histories) -> NDArray[np.bool_]:
         """Whether what was looked at was bought then or later, bool[events of looked_at]. Something was bought."""

@@ -70,19 +70,7 @@ class RankingSource:
             self.order[: self.limit] if queries.allowed is None else first_of(self.order, queries.allowed, self.limit)
         )
         product, n = best.astype(np.int32), len(queries)
-        value = self.scores[product]
-        return Votes(
-            np.arange(n).repeat(len(product)),
-            product[None].repeat(n, axis=0).ravel(),
-            value[None].repeat(n, axis=0).ravel(),
-        )
-
-    def relevance(self, queries: Queries) -> NDArray[np.float32]:
-        """How much the ranking says at the moment of each question, float32[queries], 1 at its own moment.
-
-        Last week's best sellers say little of what sold a year before, nor will they of what sells in a year.
-        """
-        return np.exp2(-np.abs(queries.at - self.at) / self.half_life).astype(np.float32)
+        return Votes(np.arange(n), np.ones(n, dtype=np.float32), [product] * n, [self.scores[product]] * n)
 
     def reasons(self, queries: Queries, row: int, products: NDArray[np.int32]) -> list[Reason]:
         """The measure behind each place."""

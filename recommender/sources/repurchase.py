@@ -147,7 +147,8 @@ class RepurchaseSource:
         """See `Source`."""
         bought, _, probability = self._due(queries)
         due = probability > self.config.least_probability
-        return Votes(bought.row[due], bought.product[due].astype(np.int32), probability[due].astype(np.float32))
+        row, product = bought.row[due], bought.product[due].astype(np.int32)
+        return Votes.of(row, product, probability[due].astype(np.float32), len(queries))
 
     def reasons(self, queries: Queries, row: int, products: NDArray[np.int32]) -> list[Reason]:
         """``due_at`` (µs UTC: last purchase + median interval), ``due_probability``, ``every_days``."""

@@ -5,7 +5,7 @@ SciPy's sparse matrices check and copy at every step, which costs a single quest
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -20,17 +20,65 @@ Key = TypeVar("Key", bound=np.integer)
 
 
 class Votes(NamedTuple):
-    """What a source says of n questions: parallel entries, of which those of one question and product add up.
+    """What a source says of n questions, in runs of products for one question each; votes for one product add up.
 
-    row: int64, the question; product: int32; value: float32, positive.
+    row: int64[runs], the question; weight: float32[runs], what the values of a run are multiplied by; product: int32 of
+    each run; value: float32, positive, of each run.
     """
 
     row: NDArray[np.int64]
+    weight: NDArray[np.float32]
+    product: list[NDArray[np.int32]]
+    value: list[NDArray[np.float32]]
+
+    @staticmethod
+    def of(row: NDArray[np.int64], product: NDArray[np.int32], value: NDArray[np.float32], n: int) -> Votes:
+        """From parallel entries about n questions, in order of these."""
+        ends = row.searchsorted(np.arange(n + 1)).tolist()
+        runs = [slice(*span) for span in pairwise(ends)]
+        products, values = [product[run] for run in runs], [value[run] for run in runs]
+        return Votes(np.arange(n), np.ones(n, dtype=np.float32), products, values)
+
+
+#: An empty run, so that there always is one.
+_SILENT = Votes(
+    np.zeros(1, dtype=np.int64),
+    np.ones(1, dtype=np.float32),
+    [np.zeros(0, dtype=np.int32)],
+    [np.zeros(0, dtype=np.float32)],
+)
+
+
+class Runs(NamedTuple):
+    """The runs of several voters, one behind the other.
+
+    voter, row, weight, length: of each run; product, value: of each entry.
+    """
+
+    voter: NDArray[np.int64]
+    row: NDArray[np.int64]
+    weight: NDArray[np.float32]
+    length: NDArray[np.int64]
     product: NDArray[np.int32]
     value: NDArray[np.float32]
 
+    @staticmethod
+    def of(votes: Sequence[Votes]) -> Runs:
+        """Those of k voters, numbered from 0."""
+        every = [*votes, _SILENT]
+        products = [run for one in every for run in one.product]
+        return Runs(
+            np.arange(len(every)).repeat([len(one.product) for one in every]),
+            np.concatenate([one.row for one in every]),
+            np.concatenate([one.weight for one in every]),
+            np.array([len(run) for run in products]),
+            np.concatenate(products),
+            np.concatenate([run for one in every for run in one.value]),
+        )
 
-_NOTHING = Votes(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
+    def keys(self, n: int, products: int) -> NDArray[np.integer]:
+        """Question · products + product of each entry, of n questions."""
+        return self.product if n == 1 else (self.row * products).repeat(self.length) + self.product
 
 
 @dataclass(frozen=True)
@@ -144,18 +192,21 @@ class Proposals:
 
         Sums are taken in float64 in the order given, so a row comes out the same whatever other rows there are.
         """
-        names, voters = tuple(votes), list(votes.values())
-        product = np.concatenate([_NOTHING.product, *(one.product for one in voters)])
-        width = int(product.max(initial=0)) + 1
-        keys = product if n == 1 else np.concatenate([_NOTHING.row, *(one.row for one in voters)]) * width + product
-        cells, place = distinct(keys, n * width)
-        first = np.arange(len(voters)) * len(cells)
-        place = place + first.repeat(np.array([len(one.product) for one in voters], dtype=np.int64))
-        weight = np.concatenate([_NOTHING.value, *(one.value for one in voters)])
-        value = np.bincount(place, weight, len(voters) * len(cells))
+        runs = Runs.of(list(votes.values()))
+        width = int(runs.product.max(initial=0)) + 1
+        cells, place = distinct(runs.keys(n, width), n * width)
+        place = place + (runs.voter * len(cells)).repeat(runs.length)
+        value = np.bincount(place, runs.value * runs.weight.repeat(runs.length), len(votes) * len(cells))
         indptr = cells.searchsorted(np.arange(n + 1) * width)
-        product = cells if n == 1 else (cells % width).astype(np.int32)
-        return Proposals(names, indptr, product, value.astype(np.float32).reshape(len(voters), len(cells)))
+        product = cells if n == 1 else cells % width
+        told = value.astype(np.float32).reshape(len(votes), len(cells))
+        return Proposals(tuple(votes), indptr, product.astype(np.int32, copy=False), told)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
 
     def told(self, names: Sequence[str], candidates: Scores, n: int) -> NDArray[np.float32]:
         """What some sources say of candidates: float32[names, candidates]. ``n``: number of products."""

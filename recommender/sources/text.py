@@ -166,18 +166,18 @@ class TextSource(NeighbourSource):
 
     def neighbours(self, products: NDArray[np.int32]) -> Neighbours:
         """See `NeighbourSource`."""
-        lengths, candidate, value = super().neighbours(products)
+        trained = super().neighbours(products)
         if self.fresh is None:
-            return lengths, candidate, value
-        place = np.arange(len(products))
-        row = place.repeat(lengths)
-        valid = ~(self.anew[products[row]] | self.anew[candidate])
-        added, others, alike = rows_of_table(self.fresh, products)
-        row = np.concatenate([row[valid], place.repeat(added)])
-        candidate = np.concatenate([candidate[valid], others])
-        value = np.concatenate([value[valid], alike])
-        order = np.lexsort((candidate, row))
-        return np.bincount(row, minlength=len(products)), candidate[order], value[order]
+            return trained
+        candidates, values = [], []
+        for product, *found in zip(products.tolist(), *trained, *rows_of_table(self.fresh, products), strict=True):
+            others, weights, since, alike = found
+            valid = ~self.anew[others] & ~self.anew[product]
+            candidate = np.concatenate([others[valid], since])
+            order = np.argsort(candidate, kind="stable")
+            candidates.append(candidate[order])
+            values.append(np.concatenate([weights[valid], alike])[order])
+        return candidates, values
 
     def padded(self, n: int) -> TextSource:
         """The source over n products, of which those that it does not know yet are not described."""

@@ -114,12 +114,12 @@ def test_the_text_source_weighs_as_training_would(base: Recommender) -> None:
     assert isinstance(text, TextSource)
     assert isinstance(trained, TextSource)
     new, twin = (np.array([code], dtype=np.int32) for code in (len(base.catalogue), 4))
-    _, others, weights = text.neighbours(new)
-    _, expected, expected_weights = trained.neighbours(twin)
+    [others], [weights] = text.neighbours(new)
+    [expected], [expected_weights] = trained.neighbours(twin)
     assert others.tolist() == sorted([*expected.tolist(), 4])
     np.testing.assert_allclose(weights[others != 4], expected_weights, rtol=1e-5)
     assert weights[others == 4] == pytest.approx(1)
-    _, back, back_weights = text.neighbours(twin)
+    [back], [back_weights] = text.neighbours(twin)
     assert dict(zip(back.tolist(), back_weights.tolist(), strict=True))[int(new[0])] == pytest.approx(1)
 
 
@@ -135,11 +135,11 @@ def test_a_product_described_anew_leaves_its_old_neighbours(base: Recommender) -
     assert isinstance(text, TextSource)
 
     def near(product: int) -> set[int]:
-        return {int(code) % 3 for code in text.neighbours(np.array([product], dtype=np.int32))[1]}
+        return {int(code) % 3 for code in text.neighbours(np.array([product], dtype=np.int32))[0][0]}
 
     closest = text.nearer(5, 0.9)
     assert 4 in closest
-    _, others, weights = text.neighbours(np.array([1], dtype=np.int32))
+    [others], [weights] = text.neighbours(np.array([1], dtype=np.int32))
     assert dict(zip(others.tolist(), weights.tolist(), strict=True)).get(4, 0) < weights.max() / 2
     back = grown(base, [], {"p004": of(base, "p004")})
     for placement in ("similar_products", "you_may_also_like"):
