@@ -144,7 +144,9 @@ class Histories:
 
     def where(self, kept: NDArray[np.bool_]) -> Histories:
         """Some of the events."""
-        entries = np.flatnonzero(kept)
+        (entries,) = kept.nonzero()
+        if len(entries) == len(kept):
+            return self
         indptr = entries.searchsorted(self.indptr)
         return Histories(indptr, self.product[entries], self.kind[entries], self.time[entries])
 
@@ -197,4 +199,5 @@ class Histories:
         """
         number = np.zeros(len(self.time), dtype=np.int64)
         parted.cumsum(out=number[1:])
-        return np.asarray(number[self.indptr[1:][self.row] - 1] - number)
+        newest = number[-1:] if len(self) == 1 else number[self.indptr[1:][self.row] - 1]
+        return np.asarray(newest - number)

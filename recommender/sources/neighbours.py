@@ -14,7 +14,7 @@ from features.histories import rows_of
 from recommender.queries import Queries
 from recommender.sources.base import Growth, Reason
 from recommender.sources.profile import profile
-from recommender.sources.scores import Runs, Votes
+from recommender.sources.scores import Votes
 
 
 def strongest(matrix: csr_array, k: int) -> csr_array:
@@ -148,13 +148,16 @@ class NeighbourSource:
     def reasons(self, queries: Queries, row: int, products: NDArray[np.int32]) -> list[Reason]:
         """The product of the shopper's profile that speaks loudest for each, the first among equals."""
         one = queries if len(queries) == 1 else queries.take(np.array([row]))
-        runs = Runs.of([self.votes(one)])
-        taste = profile(one, decay=self.decay, steps=self.steps).product
+        _, taste, weights = profile(one, decay=self.decay, steps=self.steps)
+        if not len(taste):
+            return [{"code": self.code} for _ in products]
+        others, strengths = self.neighbours(taste)
+        candidate = np.concatenate(others)
         sought = np.zeros(self.table.shape[0], dtype=np.bool_)
         sought[products] = True
-        hit = np.flatnonzero(sought.take(runs.product))
-        speaker = runs.length.cumsum().searchsorted(hit, side="right")
-        spoken = (runs.product[hit], runs.value[hit] * runs.weight[speaker], taste[speaker])
+        hit = np.flatnonzero(sought.take(candidate))
+        speaker = np.array([len(run) for run in others]).cumsum().searchsorted(hit, side="right")
+        spoken = (candidate[hit], np.concatenate(strengths)[hit] * weights[speaker], taste[speaker])
         loudest: dict[int, tuple[float, int]] = {}
         for product, loud, by in zip(*(column.tolist() for column in spoken), strict=True):
             if loud > loudest.get(product, (0.0, -1))[0]:

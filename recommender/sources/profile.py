@@ -84,6 +84,7 @@ def _products(queries: Queries, steps: int) -> tuple[NDArray[np.int64], NDArray[
         row, product, _ = recent(queries, steps)
         width = int(product.max(initial=0)) + 1
         cells, place = distinct(row * width + product, len(queries) * width)
-        queries.made[key] = cells // width, (cells % width).astype(np.int32), place
+        row = cells // width
+        queries.made[key] = row, (cells - row * width).astype(np.int32), place
     found: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.integer]] = queries.made[key]
     return found

@@ -69,12 +69,10 @@ class Purchases:
         occasions = (number[stop] - number[start] + 1).astype(np.float64)
         return Purchases(key[start] // products, key[start] % products, occasions, time[start], time[stop])
 
-    def mean_gap(self) -> NDArray[np.float64]:
-        """(last − first) / (occasions − 1) in days, NaN after a single occasion."""
-        found = np.full(len(self.occasions), np.nan)
-        again = np.flatnonzero(self.occasions > 1)
-        days = (self.last[again] - self.first[again]) / DAY
-        found[again] = np.maximum(days, 1) / (self.occasions[again] - 1)
+    def mean_gap(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(last − first) / (occasions − 1) in days, of pairs with more than one occasion."""
+        days = (self.last[pairs] - self.first[pairs]) / DAY
+        found: NDArray[np.float64] = np.maximum(days, 1) / (self.occasions[pairs] - 1)
         return found
 
 
@@ -101,7 +99,7 @@ class Rhythms:
         again = np.flatnonzero(gaps)
         if len(again):
             often = gaps[again]
-            gap[again] = (prior * gap[again] + often * np.log(bought.mean_gap()[again])) / (prior + often)
+            gap[again] = (prior * gap[again] + often * np.log(bought.mean_gap(again))) / (prior + often)
         return Rhythms(gap, (prior * self.rate[bought.product] + gaps) / (prior + gaps), self.spread)
 
     def take(self, things: NDArray[np.integer]) -> Rhythms:
@@ -235,7 +233,8 @@ def fit(log: EventLog, catalogue: Catalogue, config: RepurchaseConfig) -> Repurc
     levels = [np.zeros(n + 1, dtype=np.int64), groups, np.arange(n + 1)]
     bought = Purchases.of(histories, n)
     gaps = bought.occasions - 1
-    log_gap = np.log(np.where(gaps > 0, bought.mean_gap(), 1))
+    log_gap, again = np.zeros(len(gaps)), np.flatnonzero(gaps)
+    log_gap[again] = np.log(bought.mean_gap(again))
     shop, in_category, products = _drawn(bought.product, bought.occasions, gaps, log_gap, levels, config.prior)
     drawn = products.of(bought, config.own_prior)
     products = replace(products, spread=_spread(bought, drawn, histories.bought, n, config.prior))

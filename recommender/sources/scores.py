@@ -34,7 +34,7 @@ class Votes(NamedTuple):
     @staticmethod
     def of(row: NDArray[np.int64], product: NDArray[np.int32], value: NDArray[np.float32], n: int) -> Votes:
         """From parallel entries about n questions, in order of these."""
-        ends = row.searchsorted(np.arange(n + 1)).tolist()
+        ends = [0, len(row)] if n == 1 else row.searchsorted(np.arange(n + 1)).tolist()
         runs = [slice(*span) for span in pairwise(ends)]
         products, values = [product[run] for run in runs], [value[run] for run in runs]
         return Votes(np.arange(n), np.ones(n, dtype=np.float32), products, values)
@@ -211,7 +211,7 @@ class Proposals:
     def told(self, names: Sequence[str], candidates: Scores, n: int) -> NDArray[np.float32]:
         """What some sources say of candidates: float32[names, candidates]. ``n``: number of products."""
         known = cells_of(self.indptr, self.product, n)
-        return values_at(self.value[[self.names.index(name) for name in names]], known, candidates.cells(n))
+        return values_at(self.value, known, candidates.cells(n))[[self.names.index(name) for name in names]]
 
     def __getitem__(self, name: str) -> Scores:
         """What one source proposes."""
@@ -259,10 +259,12 @@ def highest(values: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     if len(values) <= count:
         return np.arange(len(values))
     floor = np.partition(values, len(values) - count)[len(values) - count]
-    high = values > floor
-    equal = np.flatnonzero(values == floor)
-    high[equal[: count - np.count_nonzero(high)]] = True
-    return np.flatnonzero(high)
+    high = np.flatnonzero(values >= floor)
+    spare = len(high) - count
+    if not spare:
+        return high
+    equal = np.flatnonzero(values[high] == floor)
+    return np.delete(high, equal[len(equal) - spare :])
 
 
 #: So few keys are looked up sooner than a table is written.
