@@ -105,6 +105,11 @@ class Facts:
         """How many numbers the codes of each attribute take, with that of none."""
         return {name: int(getattr(self, name).max(initial=-1)) + 2 for name in _ATTRIBUTES}
 
+    def cells(self, name: str, row: Ints, product: NDArray[np.int32]) -> Ints:
+        """Where an attribute of products stands in a table of questions × `widths`; first in each row is none."""
+        group: NDArray[np.int32] = getattr(self, name)[product]
+        return row * self.widths[name] + group + 1
+
     def over(self, catalogue: Catalogue) -> Facts:
         """The same over a catalogue with more products, as it describes them now."""
         more = (0, len(catalogue) - len(self.first))
@@ -131,6 +136,19 @@ def names(sources: Mapping[str, Source], asked: Sequence[str], newest: Sequence[
 
 def _rankings(sources: Mapping[str, Source], asked: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in asked if isinstance(sources[name], RankingSource))
+
+
+class Steps(NamedTuple):
+    """What shoppers did and the products of the page: parallel entries, and what is told of each candidate.
+
+    row: the question; product; weights: float64 each, of a step, decayed, and 1 for what is of this visit; totals: the
+    sum of each over the question of each candidate.
+    """
+
+    row: Ints
+    product: NDArray[np.int32]
+    weights: Sequence[NDArray[np.float64]]
+    totals: Sequence[NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -165,20 +183,19 @@ class Candidates:
         return self.row * len(self.facts.first) + self.product
 
     @cached_property
-    def steps(self) -> tuple[Ints, NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
-        """Of every event and anchor: question, product, decayed weight of its step, and 1 if it is of this visit."""
+    def steps(self) -> Steps:
+        """What shoppers did, and the products of the page."""
         queries, history = self.queries, self.queries.history
+        row, product = history.row, history.product
         taste = np.power(_TASTE, history.steps_back + 1.0)
-        visit = (history.time > queries.at[history.row] - VISIT).astype(np.float64)
-        if not len(queries.anchors.values):
-            return history.row, history.product, taste, visit
-        anchors = np.ones(len(queries.anchors.values))
-        return (
-            np.concatenate([history.row, rows_of(queries.anchors.indptr)]),
-            np.concatenate([history.product, queries.anchors.values]),
-            np.concatenate([taste, anchors]),
-            np.concatenate([visit, anchors]),
-        )
+        visit = (history.time > queries.at[row] - VISIT).astype(np.float64)
+        if len(queries.anchors.values):
+            anchors = np.ones(len(queries.anchors.values))
+            row = np.concatenate([row, rows_of(queries.anchors.indptr)])
+            product = np.concatenate([product, queries.anchors.values])
+            taste, visit = np.concatenate([taste, anchors]), np.concatenate([visit, anchors])
+        totals = [np.maximum(np.bincount(row, weight, len(queries)), 1e-12)[self.row] for weight in (taste, visit)]
+        return Steps(row, product, (taste, visit), totals)
 
 
 Tell = Callable[[Candidates], list[Column]]
@@ -393,15 +410,14 @@ def _prices(the: Candidates) -> list[Column]:
 def _affinity(name: str, the: Candidates) -> list[Column]:
     """Share of the shopper's steps, decayed, that were about the candidate's category, department or brand; and of the
     events of this visit."""
-    n, (owner, about, taste, visit) = len(the.queries), the.steps
-    code, width = getattr(the.facts, name), the.facts.widths[name]
-    theirs, group = code[the.product], owner * width + code[about] + 1
-    asked = the.row * width + theirs + 1
+    steps, facts = the.steps, the.facts
+    about, asked = facts.cells(name, steps.row, steps.product), facts.cells(name, the.row, the.product)
     found: list[Column] = []
-    for weight in (taste, visit):
-        total = np.maximum(np.bincount(owner, weight, n), 1e-12)[the.row]
-        share = np.bincount(group, weight, n * width)[asked] / total
-        found.append(np.where(theirs >= 0, share, np.nan))
+    for weight, total in zip(steps.weights, steps.totals, strict=True):
+        told = np.bincount(about, weight, len(the.queries) * facts.widths[name])
+        told = told.astype(np.float64, copy=False)  # without events they are whole numbers
+        told[:: facts.widths[name]] = np.nan
+        found.append(told[asked] / total)
     return found
 
 
@@ -411,14 +427,13 @@ def _standing(the: Candidates) -> list[Column]:
 
 def _groups_bought(name: str, the: Candidates) -> list[Column]:
     """How many products of the candidate's category or brand the shopper bought, and days since the last."""
-    queries, bought = the.queries, the.queries.history.bought
-    code, width = getattr(the.facts, name), the.facts.widths[name]
-    group, theirs = bought.row * width + code[bought.product] + 1, code[the.product]
-    last = np.full(len(queries) * width, NEVER, dtype=np.int64)
-    last[group] = bought.time  # written last stays
-    asked = the.row * width + theirs + 1
-    count = np.where(theirs >= 0, np.bincount(group, minlength=len(last))[asked], 0)
-    return [count, _days(queries.at[the.row], np.where(theirs >= 0, last[asked], NEVER))]
+    bought, facts = the.queries.history.bought, the.facts
+    about, asked = facts.cells(name, bought.row, bought.product), facts.cells(name, the.row, the.product)
+    count = np.bincount(about, minlength=len(the.queries) * facts.widths[name])
+    last = np.full(len(count), NEVER, dtype=np.int64)
+    last[about] = bought.time  # written last stays
+    count[:: facts.widths[name]], last[:: facts.widths[name]] = 0, NEVER
+    return [count[asked], _days(the.queries.at[the.row], last[asked])]
 
 
 def _orders_made(the: Candidates) -> list[Column]:
