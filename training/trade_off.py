@@ -16,10 +16,12 @@ from features.bootstrap import means
 from recommender.engine import Recommender
 from recommender.ranker import Ranker
 from training.asking import Report, ask, lists_of, silent
-from training.evaluate_candidates import QUESTIONS, some_of
+from training.evaluate_candidates import some_of
 from training.judgements import JUDGEMENTS
 from training.split import Split
 
+#: Lists that each setting makes, at most.
+QUESTIONS = 1_000
 #: Shares of the ranker's trees.
 SHARES = (0.1, 0.25, 0.5, 1.0)
 #: Fewest candidates; then twice as many, up to the configured number.
