@@ -16,6 +16,9 @@ from features.store.base import StoreError
 
 BUSY_SECONDS = 30.0  # how long a writer waits for others
 
+#: Pages of a WAL that is to begin anew: writers who never pause would make it grow for ever. 4 KB each.
+LONG_WAL = 20_000
+
 #: SQL parameters of one statement at most.
 CHUNK = 512
 
@@ -191,10 +194,14 @@ class Database:
             self._local.held = None
 
     def sync(self) -> None:
-        """What was committed is on disk when this returns; moves it from the WAL into the file as far as possible."""
+        """What was committed is on disk when this returns; moves as much as possible into the file."""
         connection = self.connection()
         try:
+            # Others may write meanwhile. It syncs the WAL, so that they do not wait long for the commit below.
+            _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             with self._turn():
+                if pages > LONG_WAL:  # when nothing is left in it, the next commit begins it anew
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                 connection.execute("PRAGMA synchronous=FULL")
                 try:
                     # A commit that is on disk has all those before it on disk too: they are in one file.
@@ -203,8 +210,6 @@ class Database:
                 finally:
                     # Not of a connection that was given up for a new one.
                     self.connection().execute(f"PRAGMA synchronous={self._synchronous}")
-            # Others may write meanwhile.
-            self.connection().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         except self._errors as error:
             raise self._explained(error) from error
 

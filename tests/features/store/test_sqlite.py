@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from features.store import database
 from features.store.base import LATEST, Event, EventStore, Json, StoreError, Watermark
 from features.store.memory import MemoryEvents
 from features.store.sqlite import SqliteDecisions, SqliteEvents
@@ -416,6 +418,28 @@ def test_a_failed_sync_leaves_the_store_usable(tmp_path: Path) -> None:
     store.flush()
     assert [identifier for _, identifier in store.ids()] == ["d1", "d2"]
     assert store._database.read("PRAGMA synchronous") == [(1,)]  # NORMAL
+    store.close()
+
+
+def test_the_wal_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "LONG_WAL", 100)
+    store = SqliteDecisions(tmp_path / "decisions.db")
+    written, done = count(), threading.Event()
+
+    def write() -> None:
+        while not done.is_set():
+            store.write(decision(str(next(written))))
+            time.sleep(0.0002)  # no pause that is long enough to sync in it
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    for _ in range(40):
+        time.sleep(0.02)
+        store.flush()
+    done.set()
+    writing.join()
+    pages = (tmp_path / "decisions.db-wal").stat().st_size / 4096
+    assert pages < next(written)  # a decision takes some
     store.close()
 
 
