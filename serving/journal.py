@@ -11,7 +11,8 @@ class Journal:
     """Writes on the event loop it is called from, after whatever that loop has to do already.
 
     Under load a read from the network brings several requests, and the cost of a transaction is shared by them. A
-    single one waits for nobody. Writing takes 50 µs, for which a thread would cost more than it would save.
+    single one waits for nobody, and one whose answer took long to make does not wait for those of others. Writing takes
+    50 µs, for which a thread would cost more than it would save.
 
     Args:
         decisions: where they go.
@@ -21,12 +22,15 @@ class Journal:
         self._decisions = decisions
         self._waiting: list[tuple[Decision, asyncio.Future[None]]] = []
 
-    async def keep(self, decision: Decision) -> None:
-        """Write a decision; returns when it is kept.
+    async def keep(self, decision: Decision, *, at_once: bool = False) -> None:
+        """Write a decision, ``at_once`` or with others; returns when it is kept.
 
         Raises:
             StoreError: it could not be kept.
         """
+        if at_once:
+            self._decisions.write(decision)
+            return
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._write)

@@ -45,6 +45,10 @@ log = logging.getLogger(__name__)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
+#: An answer that took longer to make costs more than is saved by writing its decision together with others.
+_LONG_SECONDS = 0.001
+
 _REPEATABLE = frozenset({"product_id", "exclude"})
 
 
@@ -143,7 +147,9 @@ class Recommendations:
             # Why not is for operators: this answer may go to a page.
             raise ProblemError(NO_MODEL, "Ask again soon; /health/ready says why.", headers={"Retry-After": "5"})
         decision_id = self._new_id()
+        making = time.perf_counter()
         blocks, basis = self._blocks(loaded, asked, decision_id, past=asked.at < now)
+        took_long = time.perf_counter() - making > _LONG_SECONDS
         for block in blocks:
             self._metrics.block(block.placement, block.items[0].fallback_level if block.items else None)
         name, version = loaded.release.name, loaded.release.version
@@ -154,7 +160,7 @@ class Recommendations:
                 decision_id, asked, blocks, answer, made_at=now, basis=basis, model=model, rules=loaded.rules
             )
             try:
-                await self._journal.keep(decision)
+                await self._journal.keep(decision, at_once=took_long)
             except StoreError:  # the page gets its list all the same
                 log.exception("decision %s could not be kept", decision_id)
                 self._metrics.decision_lost()

@@ -46,6 +46,20 @@ async def test_decisions_of_one_moment_share_a_transaction() -> None:
     assert store.groups == [["1", "2", "3"], ["4"]]
 
 
+async def test_one_that_took_long_waits_for_nobody() -> None:
+    store = NotingStore()
+    journal = Journal(store)
+    waiting = asyncio.create_task(journal.keep(decision("1")))
+    await asyncio.sleep(0)
+    with pytest.raises(StopIteration):
+        journal.keep(decision("2"), at_once=True).send(None)
+    assert store.groups == [["2"]]
+    with pytest.raises(StoreError):
+        await journal.keep(decision("disk full"), at_once=True)
+    await waiting
+    assert store.groups == [["2"], ["disk full"], ["1"]]
+
+
 async def test_nobody_is_told_before_it_is_written() -> None:
     store = NotingStore()
     waiting = asyncio.create_task(Journal(store).keep(decision("1")))
