@@ -110,11 +110,11 @@ class Ranker:
         chosen, place = scores.first(self.config.candidates)
         newest = self.config.latest
         rows = signals.table(queries, chosen, proposed, sources, self.asked, newest, self.facts, self.used)
-        raw = np.asarray(self.booster.predict(rows, num_threads=1, raw_score=True), dtype=np.float64)
-        raw += self.slope * np.log(chosen.shares) + self.intercept
+        raw = self.booster.predict(rows, num_threads=1, raw_score=True)
+        raw = raw + (self.slope * np.log(chosen.shares) + self.intercept)
         value = scores.relative(1e-5).value  # below anything that is ranked, whatever the weights of the blend
         value[place] = 1 / (1 + np.exp(-raw.clip(-10, 10)))
-        return replace(scores, value=value)
+        return Scores(scores.indptr, scores.product, value)
 
     def over(self, catalogue: Catalogue) -> Ranker:
         """The ranker over a catalogue with more products."""

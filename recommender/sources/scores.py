@@ -161,7 +161,11 @@ class Scores:
     @cached_property
     def best(self) -> NDArray[np.float32]:
         """The highest score of each row, float32[n]; 1 where a row is empty."""
-        best: NDArray[np.float32] = best_of(self.value[None], self.indptr)[0]
+        best: NDArray[np.float32]
+        if len(self) == 1 and len(self.value):
+            best = self.value.max(keepdims=True)
+        else:
+            best = best_of(self.value[None], self.indptr)[0]
         return best
 
     def dense(self, products: int) -> NDArray[np.float32]:
