@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,6 +72,8 @@ GIVES = {
     "source": "string",
     "fallback_level": "long",
 }
+#: Logs of so many events are fitted on two at a time: one takes some 5 GB.
+TWO_AT_A_TIME = 5_000_000
 #: People whose lists are counted for the figure of exposure.
 EXPOSURE_SAMPLE = 1_000
 EXPOSURE_COUNT = 10
@@ -157,12 +160,13 @@ def train_recommender(
     shop = load_telling(data, home=home, now=now, rejected=rejected, note=note)
     note(f"{len(shop.log):,} events, {len(shop.log.people):,} people, {len(shop.catalogue):,} products")
 
+    note("fitting and judging …")
     given = descriptions(shop.catalogue, config)
-    judged = judge(shop, config, tracking.champion(MODEL), seed=seed, progress=progress, given=given)
-
-    note("fitting on everything …")
     known = shop.log.known_before(shop.end)
-    recommender = fit(known, shop.catalogue, config, at=shop.end, seed=seed, given=given)
+    with side_by_side(len(shop.log)) as pool:
+        whole = pool.submit(fit, known, shop.catalogue, config, at=shop.end, seed=seed, given=given)
+        judged = judge(shop, config, tracking.champion(MODEL), seed=seed, progress=progress, given=given, pool=pool)
+        recommender = whole.result()
 
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch) / "bundle"
@@ -181,7 +185,8 @@ def judge(
     *,
     seed: int,
     progress: Report = silent,
-    given: Mapping[str, Source] = MappingProxyType({}),
+    given: Mapping[str, Source],
+    pool: Executor,
 ) -> Judged:
     """Evaluate a configuration on the temporal split, and compare it with the champion at several cuts in time.
 
@@ -195,13 +200,14 @@ def judge(
         seed: of fitting and of resampling.
         progress: told how far it is.
         given: the challenger's sources that need not be fitted (`recommender.engine.descriptions`).
+        pool: where configurations are fitted and asked.
     """
     try:
         splits = rolling(shop.log, shop.catalogue)
     except EvaluationError as error:
         return Judged(None, None, str(error))
 
-    ours, fitted = measured(splits, shop.catalogue, config, given, seed=seed, progress=progress)
+    ours, fitted = measured(splits, shop.catalogue, config, given, pool, seed=seed, progress=progress)
     newest = splits[-1]
     cost = trade_off(newest, fitted, seed=seed, progress=progress)
     rivals = {name: measure_baseline(newest, name, progress=progress) for name in JUDGEMENTS[SPLIT].rivals}
@@ -217,7 +223,7 @@ def judge(
     reference = ours
     if theirs != config:
         known = descriptions(shop.catalogue, theirs)
-        reference, _ = measured(splits, shop.catalogue, theirs, known, seed=seed, progress=progress)
+        reference, _ = measured(splits, shop.catalogue, theirs, known, pool, seed=seed, progress=progress)
     verdict = paired_verdict(splits, ours, reference, champion_version=champion.version, seed=seed)
     return Judged(evaluation, verdict, None, cost)
 
@@ -227,17 +233,42 @@ def measured(
     catalogue: Catalogue,
     config: RecommenderConfig,
     given: Mapping[str, Source],
+    pool: Executor,
     *,
     seed: int,
     progress: Report,
 ) -> tuple[list[Measured], Recommender]:
     """What a configuration reaches on each split, and what was fitted for the last."""
-    reached = []
-    for split in splits:
-        fitted, seconds = fit_recommender(split, catalogue, config, seed=seed, progress=progress, given=given)
+
+    def reached(number: int) -> tuple[Measured, Recommender | None]:
+        def told(step: str, done: int, total: int) -> None:
+            progress(f"{step}, cut {number + 1} of {len(splits)}", done, total)
+
+        split = splits[number]
+        fitted, seconds = fit_recommender(split, catalogue, config, seed=seed, progress=told, given=given)
         lists = lists_of(fitted, JUDGEMENTS[split.name])
-        reached.append(ask(split, lists, step="ask the recommender", fit_seconds=seconds, progress=progress))
-    return reached, fitted
+        found = ask(split, lists, step="ask the recommender", fit_seconds=seconds, progress=told)
+        return found, fitted if split is splits[-1] else None
+
+    found = list(pool.map(reached, range(len(splits))))
+    fitted = found[-1][1]
+    assert fitted is not None  # noqa: S101  # it is that of the last
+    return [one for one, _ in found], fitted
+
+
+@contextmanager
+def side_by_side(events: int) -> Iterator[Executor]:
+    """Threads that fit two recommenders at a time, each on one core; one at a time where two may not fit in memory.
+
+    Most of fitting is in libraries that let other threads run meanwhile.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with (
+        threadpool_limits(1, user_api="blas"),
+        ThreadPoolExecutor(2 if events <= TWO_AT_A_TIME else 1) as pool,
+    ):
+        yield pool
 
 
 def champion_config(champion: ModelVersion) -> RecommenderConfig:
