@@ -42,7 +42,7 @@ _TOLD = ("support", "lift", "due_at", "due_probability")
 _NOTHING: Codes = np.zeros(0, dtype=np.int32)
 
 #: So many lists that are the same for everybody are kept.
-_MOST_KEPT = 1000
+_MOST_KEPT = 200
 
 #: What a page needs to show a product. Margins and attributes stay inside.
 _SHOWN = ("title", "category", "brand", "price", "sale_price", "currency", "availability", "image_link")
