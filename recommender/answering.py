@@ -15,7 +15,7 @@ from features.events import DAY
 from features.histories import Histories, Ragged
 from recommender.anchors import anchors_of
 from recommender.answers import Block, BlockRequest, Item, Shopper
-from recommender.blend import as_seen, asked_of, blend, proposals, shares
+from recommender.blend import as_seen, blend, proposals, shares
 from recommender.config import PlacementConfig
 from recommender.eligibility import Funnel, Mask, MaskCache
 from recommender.engine import Recommender
@@ -255,7 +255,7 @@ class Answerer:
         allowed = shown if inside is None else shown & inside
         query = as_seen(Queries(np.array([at]), history, Ragged(np.array([0, len(anchors)]), anchors), allowed), config)
         ranker = model.ranker(config, repeats=config.repeats)
-        proposed = proposals(model.sources, asked_of(model.sources, config, ranker.asked if ranker else ()), query)
+        proposed = proposals(model.sources, config.sources, query)
         total, parts = blend(model.sources, config.sources, query, proposed)
 
         funnel = Funnel(*total.row(0), len(model.catalogue))

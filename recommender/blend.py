@@ -11,15 +11,8 @@ from features.histories import Histories, Ragged
 from recommender.config import PlacementConfig
 from recommender.queries import Queries
 from recommender.sources.base import Source
-from recommender.sources.neighbours import NeighbourSource
 from recommender.sources.ranking import RankingSource
 from recommender.sources.scores import Proposals, Scores, best_of, values_at
-
-
-def asked_of(sources: Mapping[str, Source], placement: PlacementConfig, others: Sequence[str]) -> list[str]:
-    """Sources that must be asked for a list: those of the placement, and of others those that only answer whole."""
-    whole = (name for name in others if not isinstance(sources[name], RankingSource | NeighbourSource))
-    return list(dict.fromkeys((*placement.sources, *whole)))
 
 
 def proposals(sources: Mapping[str, Source], names: Iterable[str], queries: Queries) -> Proposals:

@@ -17,7 +17,7 @@ from features.past import target_kind
 from features.people import People, find_person
 from recommender import signals
 from recommender.answers import Block, BlockRequest, Item, Lists, Shopper, UnknownPlacement
-from recommender.blend import as_seen, asked_of, blend, proposals
+from recommender.blend import as_seen, blend, proposals
 from recommender.config import PlacementConfig, RecommenderConfig, SourceConfig
 from recommender.exposure import Exposure
 from recommender.groups import Groups
@@ -326,8 +326,7 @@ class Recommender:
             chunk = queries.take(np.arange(start, min(start + step, len(queries))))
             seen = as_seen(chunk, config)
             ranker = self.ranker(config, repeats=repeats)
-            asked = asked_of(self.sources, config, () if ranker is None else ranker.asked)
-            proposed = proposals(self.sources, asked, seen)
+            proposed = proposals(self.sources, config.sources, seen)
             scores, _ = blend(self.sources, config.sources, seen, proposed)
             if ranker is not None:
                 scores = scores.where(self._may_stand(chunk, scores, exclude, start))

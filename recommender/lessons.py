@@ -21,7 +21,7 @@ from features.events import INTEREST, EventLog, Kind
 from features.histories import Histories, Ragged, gather, rows_of
 from features.past import before_rows, end_of, events_before, just_before, known_before, target_events, target_kind
 from recommender import signals
-from recommender.blend import as_seen, asked_of, blend, proposals
+from recommender.blend import as_seen, blend, proposals
 from recommender.config import PlacementConfig
 from recommender.exposure import Exposure
 from recommender.queries import AsOf, Queries, Questions
@@ -288,7 +288,7 @@ def taught(
         stop = min(start + _CHUNK, len(lessons.questions))
         queries = lessons.questions.queries(start, stop)
         seen = as_seen(queries, placement)
-        proposed = proposals(sources, asked_of(sources, placement, asked), seen)
+        proposed = proposals(sources, placement.sources, seen)
         total, _ = blend(sources, placement.sources, seen, proposed)
         total = total.where(~np.isin(rows_of(total.indptr) * n + total.product, _left_out(queries, config, kind, n)))
         right, entries = gather(lessons.truth.indptr, np.arange(start, stop))

@@ -13,7 +13,7 @@ from features.events import DAY, EventLog
 from features.histories import Histories, Ragged
 from features.vocabulary import Vocabulary
 from recommender import signals
-from recommender.blend import asked_of, blend, proposals
+from recommender.blend import blend, proposals
 from recommender.config import RecommenderConfig
 from recommender.engine import Recommender, fit
 from recommender.lessons import Block, blocks_of, lessons_of
@@ -177,7 +177,7 @@ def candidates_of(model: Recommender) -> tuple[Queries, Scores, Proposals]:
     config = model.placement("recommended_for_you")
     ranker = model.rankers["next_product"]
     queries = asked(model)
-    proposed = proposals(model.sources, asked_of(model.sources, config, ranker.asked), queries)
+    proposed = proposals(model.sources, config.sources, queries)
     chosen, _ = blend(model.sources, config.sources, queries, proposed)[0].first(ranker.config.candidates)
     return queries, chosen, proposed
 
