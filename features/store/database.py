@@ -201,7 +201,9 @@ class Database:
             _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             with self._turn():
                 if pages > LONG_WAL:  # when nothing is left in it, the next commit begins it anew
-                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                    # FULL: other processes do not write into it before that, either.
+                    with _waiting_for_nobody(connection, self._busy_seconds):
+                        connection.execute("PRAGMA wal_checkpoint(FULL)").fetchall()
                 connection.execute("PRAGMA synchronous=FULL")
                 try:
                     # A commit that is on disk has all those before it on disk too: they are in one file.
@@ -220,12 +222,8 @@ class Database:
         """
         connection = self.connection()
         try:
-            # SQLite would wait for readers with the file locked against writers: it is to give up at once.
-            connection.execute("PRAGMA busy_timeout=0").fetchall()
-            try:
+            with _waiting_for_nobody(connection, self._busy_seconds):
                 self._empty_wal(connection)
-            finally:
-                connection.execute(_busy_timeout(self._busy_seconds)).fetchall()
         except self._errors as error:
             raise self._explained(error) from error
 
@@ -324,6 +322,16 @@ class Database:
 
 def _busy_timeout(seconds: float) -> str:
     return f"PRAGMA busy_timeout={round(seconds * 1000)}"
+
+
+@contextmanager
+def _waiting_for_nobody(connection: Connection, otherwise: float) -> Iterator[None]:
+    """SQLite would wait for readers with the file locked against writers: it is to give up at once."""
+    connection.execute(_busy_timeout(0)).fetchall()
+    try:
+        yield
+    finally:
+        connection.execute(_busy_timeout(otherwise)).fetchall()
 
 
 class _Held:

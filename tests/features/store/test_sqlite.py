@@ -421,26 +421,31 @@ def test_a_failed_sync_leaves_the_store_usable(tmp_path: Path) -> None:
     store.close()
 
 
-def test_the_wal_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_wal_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int) -> None:
     monkeypatch.setattr(database, "LONG_WAL", 100)
-    store = SqliteDecisions(tmp_path / "decisions.db")
+    stores = [SqliteDecisions(tmp_path / "decisions.db") for _ in range(processes)]  # they share no lock
     written, done = count(), threading.Event()
 
-    def write() -> None:
+    def write(store: SqliteDecisions) -> None:
         while not done.is_set():
             store.write(decision(str(next(written))))
             time.sleep(0.0002)  # no pause that is long enough to sync in it
 
-    writing = threading.Thread(target=write)
-    writing.start()
+    writing = [threading.Thread(target=write, args=(store,)) for store in stores]
+    for one in writing:
+        one.start()
     for _ in range(40):
         time.sleep(0.02)
-        store.flush()
+        for store in stores:
+            store.flush()
     done.set()
-    writing.join()
+    for one in writing:
+        one.join()
     pages = (tmp_path / "decisions.db-wal").stat().st_size / 4096
     assert pages < next(written)  # a decision takes some
-    store.close()
+    for store in stores:
+        store.close()
 
 
 def test_no_byte_is_left_of_a_device_whose_every_user_was_erased(file: Path) -> None:
