@@ -2,7 +2,7 @@
 
 Measures CPU time a request of one worker process (`python -m serving`) for one block: best_sellers and
 frequently_bought_together, which no ranker orders, and recommended_for_you, which is made for the customer who asks.
-Every request names another customer or product, so no answer is the answer before.
+Every request names another customer or product. Best sellers are the same for everybody: they are made once and kept.
 
 The peer is a bare ASGI application under the same uvicorn, in the same run, which reads the same requests and returns
 as many bytes. Rounds of both alternate and the median ratio is told, so other work on the machine matters little.
