@@ -26,12 +26,9 @@ def blend(
 ) -> tuple[Scores, Proposals]:
     """The weighted sum of relative scores, and what each source gave to each candidate of it.
 
-    ``proposed`` holds what at least the weighted sources say. Rankings count less as they age.
+    ``proposed`` is what the weighted sources say (`proposals`). Rankings count less as they age.
     """
-    names, indptr = tuple(sorted(weights)), proposed.indptr
-    said = proposed.value
-    if names != proposed.names:
-        said = said[[proposed.names.index(name) for name in names]]
+    names, indptr, said = proposed.names, proposed.indptr, proposed.value
     weight = np.array([weights[name] for name in names], dtype=np.float32)[:, None]
     if len(names) > 1:
         weight = weight * relevance([sources[name] for name in names], queries.at)

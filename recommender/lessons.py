@@ -319,7 +319,7 @@ def taught(
             lessons.questions.shopper[which], chosen.product, lessons.since[which], lessons.until[which]
         )
         weight = np.where(np.isin(rows, silent), np.float32(_QUIET), np.float32(1))
-        share = chosen.relative().value[order]
+        share = chosen.shares[order]
         parts.append(Taught(table[order], marks, share, shown[order], np.diff(indptr), weight))
     return joined(parts)
 

@@ -112,7 +112,7 @@ class Ranker:
         rows = signals.table(queries, chosen, proposed, sources, self.asked, newest, self.facts, self.used)
         raw = self.booster.predict(rows, num_threads=1, raw_score=True)
         raw = raw + (self.slope * np.log(chosen.shares) + self.intercept)
-        value = scores.relative(1e-5).value  # below anything that is ranked, whatever the weights of the blend
+        value = scores.shares * np.float32(1e-5)  # below anything that is ranked, whatever the weights of the blend
         value[place] = 1 / (1 + np.exp(-raw.clip(-10, 10)))
         return Scores(scores.indptr, scores.product, value)
 

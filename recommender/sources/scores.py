@@ -140,23 +140,11 @@ class Scores:
         indptr = np.concatenate([[0], np.cumsum(kept)])[self.indptr]
         return Scores(indptr, self.product[kept], self.value[kept])
 
-    def relative(self, weight: float | NDArray[np.float32] = 1.0) -> Scores:
-        """Scores as shares of the best of their row, times a weight: sources of different units can be added.
-
-        ``weight``: one for all, or float32[n], one a row.
-        """
-        if len(self.value) == 0:
-            return self
-        if len(self) == 1:
-            return Scores(self.indptr, self.product, self.value * (np.float32(weight) / self.best))
-        lengths = self.indptr[1:] - self.indptr[:-1]
-        scale = np.broadcast_to(np.asarray(weight, dtype=np.float32), lengths.shape) / self.best
-        return Scores(self.indptr, self.product, self.value * np.repeat(scale, lengths))
-
     @cached_property
     def shares(self) -> NDArray[np.float32]:
         """Scores as shares of the best of their row."""
-        return self.relative().value
+        scale = np.float32(1) / self.best
+        return self.value * (scale if len(self) == 1 else scale.repeat(self.indptr[1:] - self.indptr[:-1]))
 
     @cached_property
     def best(self) -> NDArray[np.float32]:
