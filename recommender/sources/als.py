@@ -56,10 +56,10 @@ def fit(log: EventLog, config: AlsConfig, seed: int) -> NeighbourSource:
         ordered.sort_indices()
         close, cosine = closest(ordered, config, seed)
         products = products.astype(np.int32)
-        row = np.repeat(products, close.shape[1])
-        column, value = products[close.ravel()], cosine.ravel()
-        near = (value > 0) & (row != column)
-        table = csr_array((value[near], (row[near], column[near])), shape=(n, n), dtype=np.float32)
+        others = close != np.arange(len(close))[:, None]
+        near = (cosine > 0) & others & (others.cumsum(axis=1, dtype=np.int32) <= config.neighbours)
+        pairs = products.repeat(near.sum(axis=1)), products[close[near]]
+        table = csr_array((cosine[near], pairs), shape=(n, n), dtype=np.float32)
     return NeighbourSource(table, config.profile_decay, config.profile_steps, "people_also_like")
 
 

@@ -142,6 +142,12 @@ class TestAls(SourceContract):
         assert not some[:, z].any()
         np.testing.assert_array_equal(np.delete(some, z, axis=1), np.delete(every, z, axis=1))
 
+    def test_no_product_has_more_neighbours_than_asked_for(self) -> None:
+        log, _ = logs.encoded(*shops.planted_tastes())
+        for among in (8, 24):
+            table = als.fit(log, als.AlsConfig(factors=8, neighbours=5, among=among), seed=0).table
+            assert np.diff(table.indptr).max() == 5
+
 
 class TestText(SourceContract):
     def fit(self, log: EventLog, catalogue: Catalogue) -> Source:
