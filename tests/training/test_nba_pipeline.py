@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 
 from nba import bundle
+from tests.shell import Shell
 from tests.shops import write
 from tests.training.decision_tables import planted
-from training.cli import main
 from training.tracking import open_tracking, quiet
 
 
@@ -27,37 +25,12 @@ def home(tmp_path: Path, compiled: Path, monkeypatch: pytest.MonkeyPatch, mlflow
     return folder
 
 
-class Segue:
-    """Runs commands in this process."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def run(self, *arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            main([str(argument) for argument in arguments])
-        captured = self._capsys.readouterr()
-        assert isinstance(left.value.code, int)
-        return left.value.code, captured.out, captured.err
-
-    def json(self, *arguments: object) -> dict[str, Any]:
-        code, out, err = self.run(*arguments, "--json")
-        assert code == 0, err
-        found: dict[str, Any] = json.loads(out)
-        return found
-
-    def refusal(self, *arguments: object) -> str:
-        code, out, err = self.run(*arguments)
-        assert (code, out) == (1, ""), err
-        return err
-
-
 @pytest.fixture
-def segue(capsys: pytest.CaptureFixture[str], home: Path) -> Segue:
-    return Segue(capsys)
+def segue(capsys: pytest.CaptureFixture[str], home: Path) -> Shell:
+    return Shell(capsys)
 
 
-def test_trained_promoted_trained_again_and_loaded(segue: Segue, tmp_path: Path, mlflow_uri: str) -> None:
+def test_trained_promoted_trained_again_and_loaded(segue: Shell, tmp_path: Path, mlflow_uri: str) -> None:
     """One story, since each training takes seconds."""
     shop = write(tmp_path / "shop", **planted(n=1_600, each=2))
     copy = tmp_path / "copy"
@@ -109,7 +82,7 @@ def test_trained_promoted_trained_again_and_loaded(segue: Segue, tmp_path: Path,
     assert read.model.rule.name == "learned"
 
 
-def test_without_messages_a_configuration_is_what_decides(segue: Segue, tmp_path: Path) -> None:
+def test_without_messages_a_configuration_is_what_decides(segue: Shell, tmp_path: Path) -> None:
     shop = write(tmp_path / "shop", customers=pd.DataFrame({"customer_id": ["anna"]}))
     assert "no decision to learn from" in segue.refusal("train", "nba", shop)
     file = tmp_path / "mine.toml"
@@ -121,7 +94,7 @@ def test_without_messages_a_configuration_is_what_decides(segue: Segue, tmp_path
     assert "no-evidence" in segue.run("promote", "nba", found["version"])[2]
 
 
-def test_configurations_at_fault_are_told(segue: Segue, tmp_path: Path) -> None:
+def test_configurations_at_fault_are_told(segue: Shell, tmp_path: Path) -> None:
     shop = write(tmp_path / "shop", **planted(n=30))
     assert "learning.cutt" in segue.refusal("train", "nba", shop, "--set", "learning.cutt=1")
     assert "nosuch.toml" in segue.refusal("train", "nba", shop, "--config", tmp_path / "nosuch.toml")
@@ -130,7 +103,7 @@ def test_configurations_at_fault_are_told(segue: Segue, tmp_path: Path) -> None:
     assert segue.run("train", "nba", shop, "--reward", "fame")[0] == 2
 
 
-def test_evaluated(segue: Segue, tmp_path: Path) -> None:
+def test_evaluated(segue: Shell, tmp_path: Path) -> None:
     shop = write(tmp_path / "shop", **planted(n=600))
     found = segue.json("evaluate", "nba", shop)
     assert found["rows"] == 600
@@ -142,7 +115,7 @@ def test_evaluated(segue: Segue, tmp_path: Path) -> None:
     assert "converted" in segue.refusal("evaluate", "nba", shop, "--reward", "converted")
 
 
-def test_actions_may_be_called_anything(segue: Segue, tmp_path: Path) -> None:
+def test_actions_may_be_called_anything(segue: Shell, tmp_path: Path) -> None:
     tables = planted(n=300)
     names = {"a": "cart/abandoned ü", "b": "😀"}
     tables["messages"]["action"] = tables["messages"]["action"].replace(names)
