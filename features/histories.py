@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -146,7 +147,7 @@ class Histories:
         """Some of the events."""
         (entries,) = kept.nonzero()
         if len(entries) == len(kept):
-            return self
+            return copy(self)  # what keeps itself is freed late
         indptr = entries.searchsorted(self.indptr)
         return Histories(indptr, self.product[entries], self.kind[entries], self.time[entries])
 

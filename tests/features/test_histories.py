@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
+import numpy as np
 import pytest
 
 from features.events import Kind
@@ -46,3 +50,17 @@ def test_a_removal_concerns_one_person_and_one_product() -> None:
 def test_what_is_not_known_yet_takes_nothing_back() -> None:
     log, _ = logs.log_of([("cart", 1, "a", "x"), ("remove_from_cart", 2, "a", "x")])
     assert Histories.of(log.known_before(logs.day(2))).kind.tolist() == [Kind.CART]
+
+
+def test_what_is_all_of_a_history_does_not_keep_it() -> None:
+    """Chunks of training would stay in memory until garbage is collected, which arrays do not set off."""
+    product = np.arange(3, dtype=np.int32)
+    history = Histories.of_one(product, np.full(3, Kind.PURCHASE, dtype=np.int8), np.arange(3))
+    assert history.bought.product is product
+    there = weakref.ref(product)
+    gc.disable()
+    try:
+        del history, product
+        assert there() is None
+    finally:
+        gc.enable()
