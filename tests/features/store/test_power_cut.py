@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import pytest
 
+from features.store import database
 from features.store.base import StoreError
 from features.store.database import Connection
 from features.store.sqlite import SqliteDecisions, SqliteEvents
@@ -299,7 +301,9 @@ def test_without_syncing_much_would_be_lost(tmp_path: Path) -> None:
     assert any(lost(cut, expected, tmp_path / str(number)) for number, cut in enumerate(cuts))
 
 
-def test_flushed_decisions_are_on_disk(tmp_path: Path) -> None:
+@pytest.mark.parametrize("long_wal", [0, database.LONG_WAL])
+def test_flushed_decisions_are_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, long_wal: int) -> None:
+    monkeypatch.setattr(database, "LONG_WAL", long_wal)
     disk, rng = Disk(), random.Random(0)  # noqa: S311
     store = SqliteDecisions(Path("/home/decisions.db"), connect=disk.connect, errors=(apsw.Error,))
     plug = Plug(disk, rng)
