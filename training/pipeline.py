@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -43,6 +43,7 @@ from training.plots import beside_baselines, exposure, gain_over_popularity
 from training.plots import trade_off as trade_off_figure
 from training.split import EvaluationError, Split
 from training.splits import rolling
+from training.threads import single_threaded
 from training.tracking import Tracking, TrainingRecord, flat_metrics, flat_parameters
 from training.trade_off import trade_off
 
@@ -161,11 +162,12 @@ def train_recommender(
     note(f"{len(shop.log):,} events, {len(shop.log.people):,} people, {len(shop.catalogue):,} products")
 
     note("fitting and judging …")
+    champion = tracking.champion(MODEL)
     given = descriptions(shop.catalogue, config)
     known = shop.log.known_before(shop.end)
     with side_by_side(len(shop.log)) as pool:
         whole = pool.submit(fit, known, shop.catalogue, config, at=shop.end, seed=seed, given=given)
-        judged = judge(shop, config, tracking.champion(MODEL), seed=seed, progress=progress, given=given, pool=pool)
+        judged = judge(shop, config, champion, seed=seed, progress=progress, given=given, pool=pool)
         recommender = whole.result()
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -260,15 +262,16 @@ def measured(
 def side_by_side(events: int) -> Iterator[Executor]:
     """Threads that fit two recommenders at a time, each on one core; one at a time where two may not fit in memory.
 
-    Most of fitting is in libraries that let other threads run meanwhile.
+    Most of fitting is in libraries that let other threads run meanwhile. What has not begun when an error comes never
+    does; what has is waited for.
     """
-    from threadpoolctl import threadpool_limits
-
-    with (
-        threadpool_limits(1, user_api="blas"),
-        ThreadPoolExecutor(2 if events <= TWO_AT_A_TIME else 1) as pool,
-    ):
-        yield pool
+    two = events <= TWO_AT_A_TIME
+    with single_threaded() if two else nullcontext(), ThreadPoolExecutor(2 if two else 1) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def champion_config(champion: ModelVersion) -> RecommenderConfig:
