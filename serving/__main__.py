@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -69,6 +70,7 @@ def _serve(parser: argparse.ArgumentParser, given: argparse.Namespace) -> int:
                 "(docs/http.md), or keep to 127.0.0.1"
             )
         app = create_app(settings)  # here, so that a fault is told in one line, and not by every worker
+        _check_free(given.host, given.port)
     except (SettingsError, KeysError, OriginError, StoreError, OSError) as error:
         print(f"segue serve: {error}", file=sys.stderr)
         return 1
@@ -84,6 +86,20 @@ def _serve(parser: argparse.ArgumentParser, given: argparse.Namespace) -> int:
         log_config=_logging(),
     )
     return 0
+
+
+def _check_free(host: str, port: int) -> None:
+    """Somebody else's port is told before anything is tidied up.
+
+    Raises:
+        OSError: nothing can listen there.
+    """
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        why = str(error.strerror).partition(" (")[0]  # Python names the address once more
+        raise OSError(f"nothing can listen on {host} port {port} ({why}); name another with --port") from None
 
 
 def _logging() -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
@@ -227,12 +228,18 @@ def create_app(
 def _set(clock: Callable[[], int], settings: Settings, events: EventStore) -> Callable[[], int]:
     """The clock, set back to ``settings.now`` when the shop was first served with that; it runs on from there.
 
-    So events that are logged now come after the old data, and every process and every later start agrees.
+    So events that are logged now come after the old data, and every process and every later start agrees: also one
+    without ``settings.now``, if the shop was first served with it, or what was decided then would be old by today's.
     """
-    if settings.now is None:
+    given = "" if settings.now is None else str(int(settings.now.timestamp() * 1_000_000))
+    first = events.setting("clock first set to", given)
+    moment = given or first
+    if not moment:
         return clock
-    moment = int(settings.now.timestamp() * 1_000_000)
-    behind = int(events.setting(f"clock behind, set to {moment}", str(clock() - moment)))
+    behind = int(events.setting(f"clock behind, set to {moment}", str(clock() - int(moment))))
+    if not given:
+        set_to = datetime.fromtimestamp(int(moment) / 1e6, UTC).isoformat()
+        log.warning("the clock of this home was set to %s when it was first served, and runs on from there", set_to)
     return lambda: clock() - behind
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,16 @@ def test_a_setting_that_cannot_be_ends_the_start(
     assert main([]) == 1
     [line] = capsys.readouterr().err.splitlines()
     assert value in line
+
+
+def test_a_port_of_somebody_else_ends_the_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os, "environ", {"SEGUE_HOME": str(tmp_path)})
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["--port", str(port)]) == 1
+    assert f"127.0.0.1 port {port} (Address already in use); name another with --port" in capsys.readouterr().err
 
 
 def test_settings_are_read_from_the_environment() -> None:
